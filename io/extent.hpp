@@ -1,0 +1,25 @@
+// An extent: a contiguous range of one kind.
+#pragma once
+
+#include "io/byte_range.hpp"
+
+namespace io {
+
+enum class ExtentKind : std::uint8_t {
+  data,  // bytes that must be read to be known
+  zero,  // reads as zeros, and takes space where it is stored
+  hole,  // reads as zeros, and takes no space
+  skip,  // nobody cares what is here (bmap's unmapped blocks under --skip-holes)
+};
+
+struct Extent {
+  ByteRange range;
+  ExtentKind kind = ExtentKind::data;
+
+  [[nodiscard]] constexpr bool reads_as_zero() const noexcept {
+    return kind == ExtentKind::zero || kind == ExtentKind::hole;
+  }
+  friend constexpr bool operator==(const Extent&, const Extent&) = default;
+};
+
+}  // namespace io
