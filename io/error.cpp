@@ -25,8 +25,7 @@ Error Error::system(std::string_view operation, std::string path, int error_numb
 }
 
 Error Error::format(std::string path, std::uint64_t offset, std::string text) {
-  Error error(ErrorKind::format, std::move(path),
-              fmt::format("at offset {}: {}", offset, text));
+  Error error(ErrorKind::format, std::move(path), fmt::format("at offset {}: {}", offset, text));
   error.range_ = ByteRange{offset, 0};
   return error;
 }
