@@ -1,0 +1,48 @@
+#include "io/buffer_pool.hpp"
+
+#include <cassert>
+#include <new>
+#include <utility>
+
+#include <sys/mman.h>
+
+#include "io/byte_range.hpp"
+
+namespace io {
+
+AlignedMemory::AlignedMemory(std::size_t size) {
+  size = align_up(size, buffer_alignment);
+  void* memory =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) throw std::bad_alloc();
+  bytes_ = {static_cast<std::byte*>(memory), size};
+}
+
+AlignedMemory::AlignedMemory(AlignedMemory&& other) noexcept
+    : bytes_(std::exchange(other.bytes_, {})) {}
+
+AlignedMemory& AlignedMemory::operator=(AlignedMemory&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+AlignedMemory::~AlignedMemory() {
+  if (!bytes_.empty()) munmap(bytes_.data(), bytes_.size());
+}
+
+BufferPool::BufferPool(Ring& ring, unsigned count, std::size_t buffer_size)
+    : count_(count),
+      buffer_size_(align_up(buffer_size, buffer_alignment)),
+      arena_(count * buffer_size_) {
+  std::vector<std::span<std::byte>> buffers;
+  for (unsigned lane = 0; lane < count; ++lane) buffers.push_back(at(lane).bytes);
+  registered_ = ring.register_buffers(buffers);
+}
+
+Buffer BufferPool::at(unsigned lane) const {
+  assert(lane < count_);
+  return {arena_.bytes().subspan(lane * buffer_size_, buffer_size_),
+          registered_ ? static_cast<int>(lane) : -1};
+}
+
+}  // namespace io

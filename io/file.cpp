@@ -1,0 +1,147 @@
+#include "io/file.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "io/error.hpp"
+
+namespace io {
+namespace {
+
+constexpr std::uint32_t safe_alignment = 4096;
+
+FileKind kind_of(mode_t mode) {
+  if (S_ISREG(mode)) return FileKind::regular;
+  if (S_ISBLK(mode)) return FileKind::block_device;
+  if (S_ISFIFO(mode) || S_ISSOCK(mode)) return FileKind::pipe;
+  return FileKind::other;
+}
+
+FileStatus status_from(const struct stat& found) {
+  FileStatus status;
+  status.kind = kind_of(found.st_mode);
+  const bool block_device = status.kind == FileKind::block_device;
+  status.identity = {block_device, block_device ? found.st_rdev : found.st_dev,
+                     block_device ? 0 : found.st_ino};
+  status.size = static_cast<std::uint64_t>(found.st_size);
+  status.modified_ns = found.st_mtim.tv_sec * 1'000'000'000LL + found.st_mtim.tv_nsec;
+  return status;
+}
+
+#ifdef STATX_DIOALIGN
+// Linux 6.1; 0 in both fields says that this file has no O_DIRECT.
+bool ask_statx(int fd, Alignment& alignment) {
+  struct statx found {};
+  if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &found) != 0) return false;
+  if ((found.stx_mask & STATX_DIOALIGN) == 0 || found.stx_dio_offset_align == 0) return false;
+  alignment = {found.stx_dio_mem_align, found.stx_dio_offset_align};
+  return true;
+}
+#else
+bool ask_statx(int, Alignment&) { return false; }
+#endif
+
+}  // namespace
+
+FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)) {}
+
+FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept {
+  std::swap(fd_, other.fd_);
+  return *this;
+}
+
+FileDescriptor::~FileDescriptor() {
+  if (fd_ >= 0) close(fd_);
+}
+
+File::File(std::string path, int flags, mode_t mode) : path_(std::move(path)) {
+  int fd = -1;
+  do {
+    fd = open(path_.c_str(), flags | O_CLOEXEC, mode);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) throw Error::system("open", path_, errno);
+  fd_ = FileDescriptor(fd);
+}
+
+FileStatus File::status() const {
+  struct stat found {};
+  if (fstat(fd(), &found) != 0) throw Error::system("stat", path_, errno);
+  FileStatus status = status_from(found);
+  if (status.kind == FileKind::block_device &&
+      ioctl(fd(), BLKGETSIZE64, &status.size) != 0) {
+    throw Error::system("asking the size", path_, errno);
+  }
+  return status;
+}
+
+bool File::set_direct(bool on) {
+  const int flags = fcntl(fd(), F_GETFL);
+  if (flags < 0) throw Error::system("fcntl", path_, errno);
+  const int wanted = on ? flags | O_DIRECT : flags & ~O_DIRECT;
+  return fcntl(fd(), F_SETFL, wanted) == 0;
+}
+
+Alignment File::direct_alignment() const {
+  Alignment alignment{safe_alignment, safe_alignment};
+  if (ask_statx(fd(), alignment)) return alignment;
+  int sector = 0;
+  if (ioctl(fd(), BLKSSZGET, &sector) == 0 && sector > 0) {
+    alignment.offset = static_cast<std::uint32_t>(sector);
+  }
+  return alignment;
+}
+
+std::size_t File::read_at(std::uint64_t offset, std::span<std::byte> buffer) const {
+  std::size_t done = 0;
+  while (done < buffer.size()) {
+    const ssize_t count = pread(fd(), buffer.data() + done, buffer.size() - done,
+                                static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) {
+      throw Error::system("read", path_, errno, ByteRange{offset + done, buffer.size() - done});
+    }
+    if (count == 0) break;
+    done += static_cast<std::size_t>(count);
+  }
+  return done;
+}
+
+void File::write_at(std::uint64_t offset, std::span<const std::byte> buffer) const {
+  std::size_t done = 0;
+  while (done < buffer.size()) {
+    const ssize_t count = pwrite(fd(), buffer.data() + done, buffer.size() - done,
+                                 static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) {
+      throw Error::system("write", path_, count < 0 ? errno : EIO,
+                          ByteRange{offset + done, buffer.size() - done});
+    }
+    done += static_cast<std::size_t>(count);
+  }
+}
+
+void File::truncate(std::uint64_t size) const {
+  if (ftruncate(fd(), static_cast<off_t>(size)) != 0) {
+    throw Error::system("setting the length", path_, errno);
+  }
+}
+
+void File::sync() const {
+  if (fsync(fd()) != 0) throw Error::system("flush", path_, errno);
+}
+
+FileStatus status_of(const std::string& path) {
+  struct stat found {};
+  if (stat(path.c_str(), &found) != 0) throw Error::system("stat", path, errno);
+  return status_from(found);
+}
+
+}  // namespace io
