@@ -1,0 +1,60 @@
+"""nbdkit plugin: a disk in a file, with ranges that fail on request (see imgtool_testing.FaultDisk).
+
+Parameters: file=PATH, faults=PATH. The faults file is read again for every request; each of its
+lines is "read OFFSET LENGTH" or "write OFFSET LENGTH" and makes requests that touch the range fail
+with EIO. A failing write or zeroing changes nothing.
+"""
+import errno
+import os
+
+import nbdkit
+
+API_VERSION = 2
+paths = {}
+
+
+def config(key, value):
+    paths[key] = value
+
+
+def thread_model():
+    return nbdkit.THREAD_MODEL_PARALLEL
+
+
+def open(readonly):
+    return os.open(paths["file"], os.O_RDWR)
+
+
+def close(fd):
+    os.close(fd)
+
+
+def get_size(fd):
+    return os.fstat(fd).st_size
+
+
+def fail_if_asked(kind, offset, length):
+    fd = os.open(paths["faults"], os.O_RDONLY)
+    lines = os.read(fd, 1 << 16).decode().splitlines()
+    os.close(fd)
+    for line in lines:
+        what, begin, size = line.split()
+        if what == kind and offset < int(begin) + int(size) and int(begin) < offset + length:
+            nbdkit.set_error(errno.EIO)
+            raise OSError(errno.EIO, f"{kind} fault at {begin}")
+
+
+def pread(fd, buf, offset, flags):
+    fail_if_asked("read", offset, len(buf))
+    if os.preadv(fd, [buf], offset) != len(buf):
+        nbdkit.set_error(errno.EIO)
+        raise OSError(errno.EIO, "short read")
+
+
+def pwrite(fd, buf, offset, flags):
+    fail_if_asked("write", offset, len(buf))
+    os.pwrite(fd, buf, offset)
+
+
+def flush(fd, flags):
+    os.fdatasync(fd)

@@ -1,0 +1,296 @@
+"""What the command line tests share.
+
+    from imgtool_testing import MiB, TestCase, main, requires_root, sha256
+
+    class Burn(TestCase):
+        @requires_root
+        def test_fills_a_4kn_disk(self):
+            image = self.dense_image(8 * MiB)
+            disk = self.loop_device(8 * MiB, sector_size=4096)
+            result = self.imgtool("burn", image, disk, "--yes", "--json")
+            self.assertEqual(result.code, 0, result.err)
+            self.assertEqual(sha256(disk), sha256(image))
+
+    if __name__ == "__main__":
+        main()
+
+The binary under test is $IMGTOOL. Files, loop devices, mounts and processes made through a
+TestCase are gone when the test ends, whatever its outcome. Sizes and offsets are bytes.
+"""
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+KiB = 1024
+MiB = 1024 * KiB
+GiB = 1024 * MiB
+
+IMGTOOL = os.environ.get("IMGTOOL", "imgtool")
+SUPPORT = pathlib.Path(__file__).resolve().parent
+os.environ["PATH"] += os.pathsep + "/usr/sbin" + os.pathsep + "/sbin"
+
+requires_root = unittest.skipUnless(os.geteuid() == 0, "needs root")
+
+
+def requires(*programs):
+    """Skips a test or class, by name, where one of these programs is not installed."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    return unittest.skipIf(missing, "needs " + ", ".join(missing))
+
+
+class Result:
+    """How a run ended: `code` (negative for a signal, as subprocess says it), `out`, `err`."""
+
+    def __init__(self, args, code, out, err):
+        self.args = args
+        self.code = code
+        self.out_bytes = out
+        self.err = err.decode(errors="replace")
+
+    @property
+    def out(self):
+        return self.out_bytes.decode(errors="replace")
+
+    @property
+    def json(self):
+        """Standard output as one JSON document; anything else on it is an error."""
+        return json.loads(self.out_bytes)
+
+    @property
+    def json_lines(self):
+        """Standard error's JSON progress lines."""
+        return [json.loads(line) for line in self.err.splitlines() if line.startswith("{")]
+
+    def __repr__(self):
+        words = " ".join(map(str, self.args))
+        return f"$ {words}\nexit {self.code}\n--- out\n{self.out[-4000:]}\n--- err\n{self.err[-4000:]}"
+
+
+def run(args, input=b"", env=None, timeout=300):
+    """Runs any command. `input` is bytes or an open file; `env` is added to the environment."""
+    source = {"stdin": input} if hasattr(input, "fileno") else {"input": input}
+    done = subprocess.run([str(arg) for arg in args], **source, capture_output=True,
+                          timeout=timeout, env={**os.environ, **(env or {})})
+    return Result(args, done.returncode, done.stdout, done.stderr)
+
+
+def check(*args):
+    """Runs a command that must succeed; returns its standard output without the last newline."""
+    result = run(args)
+    if result.code != 0:
+        raise AssertionError(f"a helper command failed: {result!r}")
+    return result.out.rstrip("\n")
+
+
+def sha256(path, length=None):
+    """Digest of a file or device, or of its first `length` bytes."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        left = sys.maxsize if length is None else length
+        while left and (block := file.read(min(left, MiB))):
+            digest.update(block)
+            left -= len(block)
+    return digest.hexdigest()
+
+
+def random_bytes(size, seed=1):
+    """Bytes that look random, the same ones each time."""
+    return random.Random(seed).randbytes(size)
+
+
+def wait_until(condition, what, timeout=30):
+    """Polls until condition() is true and returns its value; fails the test naming `what`."""
+    end = time.monotonic() + timeout
+    while not (value := condition()):
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {timeout} s for {what}")
+        time.sleep(0.01)
+    return value
+
+
+class TestCase(unittest.TestCase):
+    """A test with a directory of its own (`self.dir`) and things that clean up after themselves."""
+
+    def setUp(self):
+        self.dir = pathlib.Path(tempfile.mkdtemp(prefix="imgtool-test-"))
+        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
+        self.names = 0
+
+    def path(self, name=None):
+        """A path in the test's directory; without a name, a new one each time."""
+        self.names += 1
+        return self.dir / (name or f"file{self.names}")
+
+    # --- imgtool ---
+
+    def imgtool(self, *args, **options):
+        """Runs imgtool to its end; options as for run()."""
+        return run([IMGTOOL, *args], **options)
+
+    def imgtool_ok(self, *args, **options):
+        """As imgtool(), and it must exit with 0."""
+        result = self.imgtool(*args, **options)
+        self.assertEqual(result.code, 0, f"\n{result!r}")
+        return result
+
+    def start_imgtool(self, *args, **options):
+        """Starts imgtool and returns the Popen (pipes on all three); killed when the test ends."""
+        options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
+                   **options}
+        return self.start([IMGTOOL, *args], **options)
+
+    def start(self, args, **options):
+        process = subprocess.Popen([str(arg) for arg in args], **options)
+        self.addCleanup(self._end, process)
+        return process
+
+    @staticmethod
+    def _end(process):
+        if process.poll() is None:
+            process.kill()
+        process.wait(30)
+        for stream in (process.stdin, process.stdout, process.stderr):
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
+
+    # --- images ---
+
+    def dense_image(self, size, name=None, seed=1):
+        """Random bytes throughout."""
+        path = self.path(name)
+        path.write_bytes(random_bytes(size, seed))
+        return path
+
+    def half_sparse_image(self, size, name=None, seed=1, run=MiB):
+        """Runs of data and of nothing, in turn: data, hole, data, stored zeros, data, hole ..."""
+        path = self.path(name)
+        with open(path, "wb") as file:
+            file.truncate(size)
+            for index, offset in enumerate(range(0, size, run)):
+                length = min(run, size - offset)
+                file.seek(offset)
+                if index % 2 == 0:
+                    file.write(random_bytes(length, seed + index))
+                elif index % 4 == 3:
+                    file.write(bytes(length))
+        return path
+
+    def zero_image(self, size, name=None):
+        """One hole."""
+        path = self.path(name)
+        with open(path, "wb") as file:
+            file.truncate(size)
+        return path
+
+    # --- disks ---
+
+    def loop_device(self, backing, sector_size=512, direct_io=True, sizelimit=None, read_only=False,
+                    fill=0xA5):
+        """A loop device; `backing` is a path, or a size for a new file that holds the byte `fill`."""
+        if isinstance(backing, int):
+            size, backing = backing, self.path()
+            with open(backing, "wb") as file:
+                for offset in range(0, size, MiB):
+                    file.write(bytes([fill]) * min(MiB, size - offset))
+        options = ["--sector-size", sector_size]
+        options += ["--direct-io=on"] if direct_io else []
+        options += ["--sizelimit", sizelimit] if sizelimit is not None else []
+        options += ["--read-only"] if read_only else []
+        device = check("losetup", "--find", "--show", *options, backing)
+        self.addCleanup(self._detach, device)
+        return device
+
+    @staticmethod
+    def _detach(device):
+        # Detaching succeeds even while somebody reads the device; then it ends with the last close.
+        run(["losetup", "--detach", device])
+
+    def tmpfs(self, size):
+        """A directory in memory that holds `size` bytes."""
+        directory = self.path()
+        directory.mkdir()
+        check("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", directory)
+        self.addCleanup(run, ["umount", "--lazy", directory])
+        return directory
+
+    def mount(self, device, *options):
+        """Mounts a device until the test ends."""
+        directory = self.path()
+        directory.mkdir()
+        check("mount", *options, device, directory)
+        self.addCleanup(run, ["umount", directory])
+        return directory
+
+    def fault_disk(self, backing, **options):
+        """A FaultDisk; `backing` and options as for loop_device."""
+        return FaultDisk(self, backing, **options)
+
+
+class FaultDisk:
+    """A loop device whose ranges can be made to fail at any time. `device` is its path, `backing`
+    the file with its content. Needs root, nbdkit with its python plugin, and nbdfuse."""
+
+    def __init__(self, test, backing, **options):
+        if isinstance(backing, int):
+            size, backing = backing, test.path()
+            backing.write_bytes(b"\xa5" * size)
+        self.backing = backing
+        self._faults = test.path()
+        self._faults.write_text("")
+        directory = test.path()
+        directory.mkdir()
+        socket, disk = directory / "socket", directory / "disk"
+        disk.touch()
+        test.start(["nbdkit", "--foreground", "--unix", socket, "--threads", 4, "python",
+                    SUPPORT / "fault_disk.py", f"file={backing}", f"faults={self._faults}"],
+                   stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_until(socket.exists, "nbdkit's socket")
+        test.start(["nbdfuse", disk, "--unix", socket], stdin=subprocess.DEVNULL)
+        test.addCleanup(run, ["fusermount3", "-u", "-z", disk])
+        size = os.stat(backing).st_size
+        wait_until(lambda: os.stat(disk).st_size == size, "nbdfuse's file")
+        self.device = test.loop_device(disk, **options)
+
+    def fail_reads(self, offset, length):
+        self._add("read", offset, length)
+
+    def fail_writes(self, offset=0, length=1 << 62):
+        """Writes and zeroing requests that touch the range fail; by default all of them."""
+        self._add("write", offset, length)
+
+    def heal(self):
+        self._replace("")
+
+    def _add(self, kind, offset, length):
+        self._replace(self._faults.read_text() + f"{kind} {offset} {length}\n")
+
+    def _replace(self, text):
+        new = self._faults.with_suffix(".new")
+        new.write_text(text)
+        new.rename(self._faults)
+
+
+requires_fault_disk = requires("nbdkit", "nbdfuse", "fusermount3")
+
+
+def main():
+    """Runs the file's tests. What was skipped is printed by name; exit 77 when all of it was, and
+    1 when anything was while CI=true."""
+    program = unittest.main(module="__main__", exit=False, verbosity=2)
+    result = program.result
+    for test, reason in result.skipped:
+        print(f"skipped: {test.id()}: {reason}")
+    failed = not result.wasSuccessful()
+    if failed or (result.skipped and os.environ.get("CI") == "true"):
+        sys.exit(1)
+    sys.exit(77 if result.skipped and len(result.skipped) == result.testsRun else 0)
