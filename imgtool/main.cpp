@@ -1,0 +1,93 @@
+// imgtool [--version] [-v] COMMAND [OPTIONS] ARGS
+#include <algorithm>
+#include <exception>
+
+#include <fmt/format.h>
+
+#include "imgtool/command.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/help_text.hpp"
+#include "imgtool/report.hpp"
+#include "imgtool/signals.hpp"
+#include "imgtool/usage_error.hpp"
+
+namespace imgtool {
+namespace {
+
+std::string overview() {
+  HelpText text;
+  text.line("Usage: imgtool [--version] [-v] COMMAND [OPTIONS] ARGUMENTS");
+  text.paragraph("Burns, captures, verifies and converts disk images.");
+  text.heading("Commands");
+  for (const Command& command : commands()) {
+    text.row(command.name, command.summary);
+  }
+  text.row("help [COMMAND]", "print this, or everything about one command");
+  return text.take();
+}
+
+int help(const Arguments& arguments) {
+  if (arguments.size() > 1) {
+    throw UsageError(fmt::format("help: unexpected argument '{}'", arguments[1]));
+  }
+  if (arguments.empty()) {
+    print(overview());
+    return exit_code::done;
+  }
+  return find_command(arguments[0]).run({"--help"});
+}
+
+int dispatch(Arguments arguments) {
+  Arguments leading;
+  while (!arguments.empty() && arguments.front().starts_with('-')) {
+    const std::string option = arguments.front();
+    arguments.erase(arguments.begin());
+    if (option == "--version") {
+      print(fmt::format("imgtool {}\n", IMGTOOL_VERSION));
+      return exit_code::done;
+    }
+    if (option == "--help") {
+      return help({});
+    }
+    if (option != "-v" && option != "--verbose") {
+      throw UsageError(fmt::format("unknown option '{}' before the command", option));
+    }
+    leading.push_back(option);
+  }
+  if (arguments.empty()) {
+    throw UsageError("no command given (imgtool help lists them)");
+  }
+  const std::string name = arguments.front();
+  arguments.erase(arguments.begin());
+  if (name == "help") {
+    return help(arguments);
+  }
+  arguments.insert(arguments.begin(), leading.begin(), leading.end());
+  return find_command(name).run(arguments);
+}
+
+// Known before the options are: their errors are to be reported as JSON too.
+bool asks_for_json(const Arguments& arguments) {
+  const auto end = std::find(arguments.begin(), arguments.end(), "--");
+  return std::find(arguments.begin(), end, "--json") != end;
+}
+
+int run(const Arguments& arguments) {
+  try {
+    const int code = dispatch(arguments);
+    flush_output();
+    return code;
+  } catch (...) {
+    const Failure failure = describe_failure(std::current_exception(), stop_flag().load());
+    return report_failure(failure, asks_for_json(arguments));
+  }
+}
+
+}  // namespace
+}  // namespace imgtool
+
+int main(int argc, char** argv) {
+  imgtool::guard_standard_streams();
+  imgtool::install_signal_handlers();
+  return imgtool::run({argv + std::min(argc, 1), argv + argc});
+}

@@ -1,0 +1,131 @@
+#include "imgtool/report.hpp"
+
+#include <fcntl.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <new>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "imgtool/escape.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/usage_error.hpp"
+#include "io/error.hpp"
+
+namespace imgtool {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+bool document_printed = false;
+
+[[noreturn]] void throw_output_error() {
+  throw io::Error::system("write", "standard output", errno);
+}
+
+std::string kind_name(io::ErrorKind kind) {
+  switch (kind) {
+    case io::ErrorKind::system:
+      return "system";
+    case io::ErrorKind::format:
+      return "format";
+    case io::ErrorKind::unsupported:
+      return "unsupported";
+    case io::ErrorKind::refused:
+      return "refused";
+    case io::ErrorKind::mismatch:
+      return "mismatch";
+    case io::ErrorKind::cancelled:
+      return "cancelled";
+  }
+  return "internal";
+}
+
+// ASCII only, as qemu-img does: no terminal and no locale can be upset by it.
+std::string dump(const Json& document, int indent) {
+  return document.dump(indent, ' ', true, Json::error_handler_t::replace);
+}
+
+}  // namespace
+
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) {
+    throw_output_error();
+  }
+}
+
+void print_json(const Json& document) {
+  document_printed = true;
+  print(dump(document, 4) + '\n');
+}
+
+void flush_output() {
+  if (std::fflush(stdout) != 0) {
+    throw_output_error();
+  }
+}
+
+void complain(std::string_view text) {
+  const std::string line = "imgtool: " + terminal_text(text) + '\n';
+  std::fwrite(line.data(), 1, line.size(), stderr);
+}
+
+std::string json_string(std::string_view text) { return dump(Json(text), -1); }
+
+Failure describe_failure(const std::exception_ptr& exception, int signal) {
+  try {
+    std::rethrow_exception(exception);
+  } catch (const UsageError& error) {
+    return {exit_code::usage, "usage", error.what(), "", std::nullopt};
+  } catch (const io::Error& error) {
+    Failure failure{exit_code::of(error.kind(), signal), kind_name(error.kind()), error.what(),
+                    error.path(), std::nullopt};
+    if (error.range()) {
+      failure.offset = error.range()->offset;
+    }
+    return failure;
+  } catch (const std::bad_alloc&) {
+    return {exit_code::failed, "system", "out of memory", "", std::nullopt};
+  } catch (const std::exception& error) {
+    return {exit_code::failed, "internal", fmt::format("internal error: {}", error.what()), "",
+            std::nullopt};
+  }
+}
+
+Json error_document(const Failure& failure) {
+  Json error;
+  error["kind"] = failure.kind;
+  error["message"] = failure.message;
+  error["path"] = failure.path.empty() ? Json() : Json(failure.path);
+  error["offset"] = failure.offset ? Json(*failure.offset) : Json();
+  Json document;
+  document["error"] = std::move(error);
+  return document;
+}
+
+int report_failure(const Failure& failure, bool json) noexcept {
+  try {
+    complain(failure.message);
+    if (json && !document_printed) {
+      print_json(error_document(failure));
+      flush_output();
+    }
+  } catch (const std::exception&) {
+    // Standard output is gone, and standard error has been told what matters.
+    return failure.exit_code;
+  }
+  return failure.exit_code;
+}
+
+void guard_standard_streams() {
+  for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; ++fd) {
+    if (::fcntl(fd, F_GETFD) == -1 && errno == EBADF) {
+      // The lowest free descriptor is this one. The wrong direction makes every use fail.
+      (void)::open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+    }
+  }
+}
+
+}  // namespace imgtool
