@@ -1,0 +1,85 @@
+"""What it costs to know the content's digest, and how long a start takes."""
+
+from __future__ import annotations
+
+from cases.burn import disk_with, stale_before_first_run
+from harness.contest import Case, Contender, Places
+from harness.goals import result_is_right, wall_seconds_within, wall_within
+from harness.workshop import Workshop, run
+
+OFF = "imgtool burn, digests off"
+ON = "imgtool burn, xxh3 checked"
+SHA = "imgtool burn, sha256 checked"
+
+
+def disk_and_known_digests(workshop: Workshop) -> Places:
+    places = disk_with("dense_image")(workshop)
+    for algorithm in ("xxh3", "sha256"):
+        answer = run(workshop.imgtool, "hash", "--algorithm", algorithm, places["image"])
+        places[algorithm] = answer.split()[0]
+    return places
+
+
+DIGESTS = Case(
+    name="digests",
+    title="dense image to a disk, with and without digests, cold",
+    setup=disk_and_known_digests,
+    prepare=stale_before_first_run,
+    contenders=[
+        Contender(OFF, "{imgtool} burn --yes --verify=none {image} {target}"),
+        Contender(ON, "{imgtool} burn --yes --verify=none --digest xxh3:{xxh3} {image} {target}"),
+        Contender(
+            SHA, "{imgtool} burn --yes --verify=none --digest sha256:{sha256} {image} {target}"
+        ),
+        Contender(
+            "dcfldd hash=sha256",
+            "dcfldd if={image} of={target} bs=1M hash=sha256 status=off && sync {target}",
+        ),
+    ],
+    goals=[wall_within(ON, 1.05, of=OFF), result_is_right(ON)],
+)
+
+
+def image_only(workshop: Workshop) -> Places:
+    image = workshop.dense_image(workshop.size)
+    return {"imgtool": workshop.imgtool, "image": image, "size": workshop.size}
+
+
+HASH = Case(
+    name="hash",
+    title="digest of a dense image, cold",
+    setup=image_only,
+    contenders=[
+        Contender("imgtool hash", "{imgtool} hash {image}", results=()),
+        Contender("imgtool hash xxh3", "{imgtool} hash --algorithm xxh3 {image}", results=()),
+        Contender("sha256sum", "sha256sum {image}", results=()),
+        Contender("openssl sha256", "openssl dgst -sha256 {image}", results=()),
+        Contender("xxhsum -H3", "xxhsum -H3 {image}", results=()),
+    ],
+    goals=[],
+)
+
+
+def tiny_image(workshop: Workshop) -> Places:
+    size = 4096
+    return {
+        "imgtool": workshop.imgtool,
+        "image": workshop.dense_image(size),
+        "size": size,
+        "target": workshop.file("tiny.out"),
+    }
+
+
+START = Case(
+    name="start",
+    title="the shortest burn: 4 KiB to a file, from start to exit",
+    setup=tiny_image,
+    contenders=[
+        Contender("imgtool burn", "{imgtool} burn --verify=none {image} {target}"),
+        Contender("dd", "dd if={image} of={target} bs=4096 conv=fsync status=none"),
+        Contender("qemu-img", "qemu-img convert -f raw -O raw {image} {target} && sync {target}"),
+    ],
+    goals=[wall_seconds_within("imgtool burn", 0.02)],
+)
+
+CASES = [DIGESTS, HASH, START]
