@@ -59,11 +59,15 @@ std::string human_duration(double seconds) {
 
 std::string clock_duration(double seconds) {
   const WholeTime time = split(std::fmax(seconds, 0));
-  if (time.days > 0) {
-    return fmt::format("{} d {:02} h", time.days, time.hours);
+  if (time.days >= 4) {
+    return fmt::format("{} d", time.days);
   }
-  if (time.hours > 0) {
-    return fmt::format("{}:{:02}:{:02}", time.hours, time.minutes, time.seconds);
+  const std::uint64_t hours = time.days * 24 + time.hours;
+  if (hours >= 10) {
+    return fmt::format("{} h {:02}", hours, time.minutes);
+  }
+  if (hours > 0) {
+    return fmt::format("{}:{:02}:{:02}", hours, time.minutes, time.seconds);
   }
   return fmt::format("{}:{:02}", time.minutes, time.seconds);
 }

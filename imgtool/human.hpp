@@ -16,7 +16,7 @@ std::string human_rate(double bytes_per_second);
 // A duration that has passed: "0.3 s", "42 s", "3 min 20 s", "2 h 05 min", "4 d 01 h".
 std::string human_duration(double seconds);
 
-// A clock reading, for columns: "0:07", "12:34", "1:02:03", "4 d 01 h".
+// A clock reading, at most 7 columns: "0:07", "12:34", "1:02:03", "10 h 02", "4 d".
 std::string clock_duration(double seconds);
 
 }  // namespace imgtool

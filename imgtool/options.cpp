@@ -1,5 +1,7 @@
 #include "imgtool/options.hpp"
 
+#include <fcntl.h>
+
 #include <boost/program_options.hpp>
 #include <cctype>
 #include <climits>
@@ -46,6 +48,18 @@ std::vector<po::option> parse_oddities(std::vector<std::string>& words) {
   argument.position_key = INT_MAX;
   words.erase(words.begin());
   return {argument};
+}
+
+// A descriptor that the caller opened for us; looked at now, while no file of ours can be it.
+OptionValue open_fd_into(std::optional<unsigned>& variable) {
+  return {.placeholder = "N", .set = [&variable](const std::string& word) {
+            const auto fd = static_cast<unsigned>(parse_count(word, 0, INT_MAX));
+            const int flags = ::fcntl(static_cast<int>(fd), F_GETFL);
+            if (flags == -1 || (flags & O_ACCMODE) == O_RDONLY) {
+              throw UsageError(fmt::format("descriptor {} is not open for writing", fd));
+            }
+            variable = fd;
+          }};
 }
 
 std::string explain(const po::invalid_command_line_syntax& error) {
@@ -118,7 +132,7 @@ void CommandLine::job_options(JobOptions& job) {
                                                   {"json", ProgressMode::json},
                                                   {"none", ProgressMode::none}}),
          "how progress is shown; auto is a bar on a terminal, else a line every 10 s");
-  common("progress-fd", count_into(job.progress_fd, 0, INT_MAX),
+  common("progress-fd", open_fd_into(job.progress_fd),
          "show progress on this open file descriptor instead of standard error");
   common("io-engine",
          choice_into<IoEngine>(job.io_engine, {{"auto", IoEngine::automatic},

@@ -44,8 +44,10 @@ TEST(ClockDuration, ReadsLikeAClock) {
   EXPECT_EQ(clock_duration(7.4), "0:07");
   EXPECT_EQ(clock_duration(754), "12:34");
   EXPECT_EQ(clock_duration(3723), "1:02:03");
-  EXPECT_EQ(clock_duration(90000), "1 d 01 h");
-  EXPECT_EQ(clock_duration(std::numeric_limits<double>::infinity()), "11574 d 01 h");
+  EXPECT_EQ(clock_duration(36120), "10 h 02");
+  EXPECT_EQ(clock_duration(90000), "25 h 00");
+  EXPECT_EQ(clock_duration(4 * 86400), "4 d");
+  EXPECT_EQ(clock_duration(std::numeric_limits<double>::infinity()), "11574 d");
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ TEST(CommandLine, FillsTheVariables) {
   Sample sample;
   EXPECT_EQ(sample.line.parse({"a.img", "--yes", "/dev/sdb", "-Oqcow2", "--chunk=2M", "-o", "a=1",
                                "-v", "-o", "b=2", "--json", "/dev/sdc", "--progress", "json",
-                               "--progress-fd=7", "--io-engine", "threads"}),
+                               "--progress-fd=2", "--io-engine", "threads"}),
             std::nullopt);
   EXPECT_EQ(sample.image, "a.img");
   EXPECT_THAT(sample.targets, ElementsAre("/dev/sdb", "/dev/sdc"));
@@ -66,7 +66,7 @@ TEST(CommandLine, FillsTheVariables) {
   EXPECT_TRUE(sample.line.common().json);
   EXPECT_TRUE(sample.line.common().verbose);
   EXPECT_EQ(sample.job.progress, ProgressMode::json);
-  EXPECT_EQ(sample.job.progress_fd, 7U);
+  EXPECT_EQ(sample.job.progress_fd, 2U);
   EXPECT_EQ(sample.job.io_engine, IoEngine::threads);
 }
 
@@ -110,6 +110,7 @@ TEST(CommandLine, NamesTheWordAtFault) {
       {{"a", "b", "--progress", "loud"},
        "--progress: 'loud' is none of auto, bar, plain, json, none"},
       {{"a", "b", "--progress-fd", "x"}, "--progress-fd: 'x' is not a number from 0 to 2147483647"},
+      {{"a", "b", "--progress-fd", "999"}, "--progress-fd: descriptor 999 is not open for writing"},
       {{}, "the argument IMAGE is missing"},
       {{"a"}, "the argument TARGET is missing"},
   };
