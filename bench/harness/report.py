@@ -29,6 +29,8 @@ def table(results: Results, reference: str) -> str:
             continue
         middle = (f"{cell:>{width}}" for cell, width in zip(cells[1:-1], widths[1:-1]))
         lines.append("  ".join((f"{cells[0]:<{widths[0]}}", *middle, cells[-1])))
+    if results.disturbed_rounds:
+        lines.append(f"  others used the machine in {results.disturbed_rounds} of the rounds")
     return "\n".join(lines)
 
 
@@ -79,6 +81,7 @@ def as_json(all_results: list[Results]) -> str:
             "case": results.case.name,
             "title": results.case.title,
             "size": results.size,
+            "disturbed_rounds": results.disturbed_rounds,
             "contenders": [entry_json(entry) for entry in results.entries.values()],
             "goals": [
                 {"promise": promise, "measured": measured, "verdict": verdict}

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import statistics
 import sys
+import time
 from dataclasses import dataclass, field
 from typing import Iterator
 
@@ -46,6 +47,7 @@ class Results:
     case: Case
     size: int
     entries: dict[str, Entry]
+    disturbed_rounds: int = 0  # in which others used the machine, as far as BENCH_LOCK can tell
 
     def fair(self, name: str) -> Entry | None:
         """The entry, if it ran to the end and its result is right."""
@@ -71,7 +73,9 @@ def run_case(case: Case, workshop: Workshop, rules: Rules) -> Results:
         for entry in results.entries.values():
             entry.missing = missing_program(entry.contender, places)
         for number in range(rules.rounds):
-            run_round(number, results, places, rules)
+            with quiet_machine() as is_quiet:
+                results.disturbed_rounds += not is_quiet
+                run_round(number, results, places, rules)
         return results
     finally:
         say(f"{case.name}: cleaning up")
@@ -93,9 +97,8 @@ def run_once(
     entry: Entry, case: Case, places: Places, rules: Rules, first_round: bool
 ) -> None:
     case.prepare(places, first_round)
-    with quiet_machine():
-        drop_caches()
-        sample = timed(filled_in(entry.contender, places), rules.time_limit_s)
+    drop_caches()
+    sample = timed(filled_in(entry.contender, places), rules.time_limit_s)
     if sample.status != 0:
         entry.failure = f"exit {sample.status}: {last_line(sample.errors or sample.output)}"
         return
@@ -121,15 +124,29 @@ def missing_program(contender: Contender, places: Places) -> str:
 
 
 @contextlib.contextmanager
-def quiet_machine() -> Iterator[None]:
-    """Where several people share a machine: the file that BENCH_LOCK names, held exclusively."""
+def quiet_machine() -> Iterator[bool]:
+    """Where several people share a machine: the file that BENCH_LOCK names, held exclusively.
+
+    Says whether it was to be had within BENCH_LOCK_WAIT seconds (600); if not, the round runs
+    all the same, and the table says so."""
     path = os.environ.get("BENCH_LOCK")
     if not path:
-        yield
+        yield True
         return
     with open(path, "a", encoding="utf-8") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield locked(lock.fileno(), float(os.environ.get("BENCH_LOCK_WAIT", "600")))
+
+
+def locked(descriptor: int, patience_s: float) -> bool:
+    deadline = time.monotonic() + patience_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.02)
 
 
 def last_line(text: str) -> str:
