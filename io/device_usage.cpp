@@ -13,176 +13,18 @@ namespace {
 constexpr std::array<std::string_view, 7> system_mount_points = {
     "/", "/usr", "/boot", "/boot/efi", "/efi", "/var", "/home"};
 
+bool is_system_mount(std::string_view mount_point) {
+  return std::find(system_mount_points.begin(), system_mount_points.end(), mount_point) !=
+         system_mount_points.end();
+}
+
 void add_once(std::vector<std::string>& texts, const std::string& text) {
   if (std::find(texts.begin(), texts.end(), text) == texts.end()) {
     texts.push_back(text);
   }
 }
 
-std::string joined(const std::vector<std::string>& texts, std::string_view separator) {
-  std::string result;
-  for (const std::string& text : texts) {
-    result += result.empty() ? text : std::string(separator) + text;
-  }
-  return result;
-}
-
-// As one word of a shell command.
-std::string quoted(const std::string& text) {
-  constexpr std::string_view plain =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+:@%,=";
-  if (!text.empty() && text.find_first_not_of(plain) == std::string::npos) {
-    return text;
-  }
-  std::string result = "'";
-  for (const char c : text) {
-    result += c == '\'' ? "'\\''" : std::string(1, c);
-  }
-  return result + "'";
-}
-
-DeviceUseKind kind_as_holder(const BlockDevice& holder) {
-  switch (holder.kind) {
-    case DeviceKind::loop:
-      return DeviceUseKind::loop;
-    case DeviceKind::raid:
-      return DeviceUseKind::raid;
-    case DeviceKind::bcache:
-      return DeviceUseKind::bcache;
-    case DeviceKind::device_mapper:
-      break;
-    default:
-      return DeviceUseKind::held;
-  }
-  switch (holder.mapper.kind) {
-    case MapperKind::lvm:
-      return DeviceUseKind::lvm;
-    case MapperKind::crypt:
-      return DeviceUseKind::crypt;
-    case MapperKind::multipath:
-      return DeviceUseKind::multipath;
-    default:
-      return DeviceUseKind::mapper;
-  }
-}
-
-// The command that takes a holder off what it is stacked on.
-std::string release_command(const BlockDevice& holder) {
-  switch (kind_as_holder(holder)) {
-    case DeviceUseKind::loop:
-      return "losetup -d " + quoted(holder.path);
-    case DeviceUseKind::raid:
-      return "mdadm --stop " + quoted(holder.path);
-    case DeviceUseKind::bcache:
-      return "echo 1 > " + quoted(holder.sysfs + "/bcache/stop");
-    case DeviceUseKind::lvm:
-      return "vgchange -an " + quoted(holder.mapper.volume_group);
-    case DeviceUseKind::crypt:
-      return "cryptsetup close " + quoted(holder.mapper.name);
-    case DeviceUseKind::multipath:
-      return "multipath -f " + quoted(holder.mapper.name);
-    case DeviceUseKind::mapper:
-      return "dmsetup remove " + quoted(holder.mapper.name);
-    default:
-      return "";
-  }
-}
-
 }  // namespace
-
-std::string_view to_string(DeviceUseKind kind) {
-  switch (kind) {
-    case DeviceUseKind::system_disk:
-      return "system_disk";
-    case DeviceUseKind::mounted:
-      return "mounted";
-    case DeviceUseKind::swap:
-      return "swap";
-    case DeviceUseKind::lvm:
-      return "lvm";
-    case DeviceUseKind::crypt:
-      return "crypt";
-    case DeviceUseKind::multipath:
-      return "multipath";
-    case DeviceUseKind::mapper:
-      return "mapper";
-    case DeviceUseKind::raid:
-      return "raid";
-    case DeviceUseKind::bcache:
-      return "bcache";
-    case DeviceUseKind::loop:
-      return "loop";
-    case DeviceUseKind::held:
-      return "held";
-    case DeviceUseKind::holds_image:
-      return "holds_image";
-    case DeviceUseKind::read_only:
-      return "read_only";
-    case DeviceUseKind::open_for_writing:
-      return "open_for_writing";
-  }
-  return "held";
-}
-
-std::string device_label(const BlockDevice& device) {
-  const MapperInfo& mapper = device.mapper;
-  if (mapper.kind == MapperKind::lvm && !mapper.volume_group.empty()) {
-    const std::string volume = mapper.volume_group + "/" + mapper.logical_volume;
-    return mapper.layer.empty() ? volume : volume + "-" + mapper.layer;
-  }
-  return mapper.name.empty() ? device.path : "/dev/mapper/" + mapper.name;
-}
-
-std::string DeviceUse::phrase() const {
-  std::string text;
-  switch (kind) {
-    case DeviceUseKind::system_disk:
-      return "part of the running system (" + detail + ")";
-    case DeviceUseKind::mounted:
-      text = "mounted on " + detail;
-      break;
-    case DeviceUseKind::swap:
-      text = "in use as swap";
-      break;
-    case DeviceUseKind::lvm:
-      text = "in use by the active logical volume " + detail;
-      break;
-    case DeviceUseKind::crypt:
-      text = "unlocked as " + detail;
-      break;
-    case DeviceUseKind::multipath:
-      text = "a path of the multipath disk " + detail;
-      break;
-    case DeviceUseKind::mapper:
-      text = "in use by the device-mapper device " + detail;
-      break;
-    case DeviceUseKind::raid:
-      text = "in use by the RAID array " + detail;
-      break;
-    case DeviceUseKind::bcache:
-      text = "in use by bcache as " + detail;
-      break;
-    case DeviceUseKind::loop:
-      text = "shown by the loop device " + detail;
-      break;
-    case DeviceUseKind::held:
-      text = "held by " + detail;
-      break;
-    case DeviceUseKind::holds_image:
-      return "where the image " + detail + " is stored";
-    case DeviceUseKind::read_only:
-      return "read-only";
-    case DeviceUseKind::open_for_writing:
-      return "open for writing by " + detail;
-  }
-  // The end of the stack is in the text unless it is a mount or swap.
-  const bool end_named = kind != DeviceUseKind::mounted && kind != DeviceUseKind::swap;
-  if (stack.size() > (end_named ? 2 : 1)) {
-    const auto end = end_named ? stack.end() - 1 : stack.end();
-    text += " (through " + joined({stack.begin() + 1, end}, ", ") + ")";
-  }
-  return text;
-}
 
 // --- one walk from a device up to all that uses it --------------------------------------
 
@@ -211,7 +53,7 @@ class DeviceUsage::Walk {
       visit(*holder, true);
       if (reached_ == before) {
         path_.push_back(holder);
-        add(kind_as_holder(*holder), device_label(*holder), "");
+        add(use_by(*holder), device_label(*holder), "");
         path_.pop_back();
       }
     }
@@ -229,17 +71,17 @@ class DeviceUsage::Walk {
     if (const auto mounts = usage_.mount_points_.find(&device);
         mounts != usage_.mount_points_.end()) {
       for (const std::string& mount_point : mounts->second) {
-        add(DeviceUseKind::mounted, mount_point, "umount " + quoted(mount_point));
+        add(DeviceUseKind::mounted, mount_point, "umount " + shell_word(mount_point));
       }
     }
     if (const auto swap = usage_.swap_paths_.find(&device); swap != usage_.swap_paths_.end()) {
-      add(DeviceUseKind::swap, swap->second, "swapoff " + quoted(swap->second));
+      add(DeviceUseKind::swap, swap->second, "swapoff " + shell_word(swap->second));
     }
     const bool cache = (device.kind == DeviceKind::disk || device.kind == DeviceKind::partition) &&
                        device.holders.empty() && exists(device.sysfs + "/bcache");
     if (cache) {
       add(DeviceUseKind::bcache, "a cache device",
-          "echo 1 > " + quoted(device.sysfs + "/bcache/set/stop"));
+          "echo 1 > " + shell_word(device.sysfs + "/bcache/set/stop"));
     }
   }
 
@@ -273,7 +115,9 @@ class DeviceUsage::Walk {
         add_once(steps, step);
       }
     }
-    use.remedy = joined(steps, " && ");
+    if (kind != DeviceUseKind::mounted || !is_system_mount(use.detail)) {  // else nobody can
+      use.remedy = joined(steps, " && ");
+    }
     // Two legs of one RAID lead to the same end: the first way there is enough.
     const bool known = std::any_of(found_.begin(), found_.end(), [&](const DeviceUse& other) {
       return other.kind == use.kind && other.detail == use.detail &&
@@ -384,7 +228,7 @@ std::vector<DeviceUse> DeviceUsage::uses_of_file(const std::string& path) const 
   }
   for (const std::string& swap : stack_.swaps()) {
     if (stack_.identity(swap) == identity) {
-      uses.push_back({DeviceUseKind::swap, swap, {path}, "swapoff " + quoted(swap)});
+      uses.push_back({DeviceUseKind::swap, swap, {path}, "swapoff " + shell_word(swap)});
     }
   }
   if (identity->block_device) {  // sysfs does not know it, but perhaps it is mounted
@@ -393,7 +237,7 @@ std::vector<DeviceUse> DeviceUsage::uses_of_file(const std::string& path) const 
         uses.push_back({DeviceUseKind::mounted,
                         mount.mount_point,
                         {path},
-                        "umount " + quoted(mount.mount_point)});
+                        "umount " + shell_word(mount.mount_point)});
       }
     }
   }
@@ -420,7 +264,7 @@ std::vector<DeviceUse> DeviceUsage::reasons_not_to_write(
         {DeviceUseKind::read_only,
          device->path,
          {device->path},
-         "blockdev --setrw " + quoted(device->path) + ", or look for a write-protect switch"});
+         "blockdev --setrw " + shell_word(device->path) + ", or look for a write-protect switch"});
   }
   if (reasons.empty()) {  // else these are the ones who have it open
     for (const Opener& opener : processes_writing(*device, inventory_)) {

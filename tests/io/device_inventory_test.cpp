@@ -4,7 +4,7 @@
 #include <sys/sysmacros.h>
 
 #include "io/device_identity.hpp"
-#include "tests/io/fake_system.hpp"
+#include "tests/support/fake_system.hpp"
 
 namespace {
 

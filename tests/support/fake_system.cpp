@@ -1,4 +1,4 @@
-#include "tests/io/fake_system.hpp"
+#include "tests/support/fake_system.hpp"
 
 #include <stdlib.h>
 
