@@ -70,10 +70,15 @@ def tiny_image(workshop: Workshop) -> Places:
     }
 
 
+def no_target_yet(places: Places, _first_round: bool) -> None:
+    places["target"].unlink(missing_ok=True)
+
+
 START = Case(
     name="start",
     title="the shortest burn: 4 KiB to a file, from start to exit",
     setup=tiny_image,
+    prepare=no_target_yet,
     contenders=[
         Contender("imgtool burn", "{imgtool} burn --verify=none {image} {target}"),
         Contender("dd", "dd if={image} of={target} bs=4096 conv=fsync status=none"),

@@ -55,7 +55,7 @@ def row(entry: Entry, base: Entry | None) -> tuple[str, ...]:
         f"{'' if largest.peak_is_visible else '<'}{largest.peak_bytes / MIB:.0f}",
         f"{entry.median('read_bytes') / MIB:.0f}",
         str(len(entry.samples)),
-        "-" if entry.contender.is_limit else entry.wrong or "right",
+        entry.wrong or "right" if entry.is_checked else "-",
     )
 
 

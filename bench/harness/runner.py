@@ -32,6 +32,10 @@ class Entry:
     wrong: str = ""  # what is wrong with its result
 
     @property
+    def is_checked(self) -> bool:
+        return bool(self.contender.results) and not self.contender.is_limit
+
+    @property
     def measured(self) -> bool:
         return bool(self.samples) and not self.failure
 
@@ -105,7 +109,7 @@ def run_once(
     if entry.contender.own_clock:
         sample.wall_s = entry.contender.own_clock(sample.output)
     entry.samples.append(sample)
-    if first_round and not entry.contender.is_limit:
+    if first_round and entry.is_checked:
         wrongs = (case.check(places, result) for result in entry.contender.results)
         entry.wrong = next(filter(None, wrongs), "")
 
