@@ -37,6 +37,7 @@ void Journal::checkpoint_abort() {
   assert(checkpoint_open_);
   checkpoint_open_ = false;
   replace(Progress::flushing, Progress::untried);
+  replace(Progress::completed, Progress::untried);
 }
 
 // One pass over all entries, which is no more work than saving them.

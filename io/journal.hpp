@@ -46,8 +46,8 @@ class Journal {
   void checkpoint_begin();
   // The flush succeeded: what belongs to it is done, except where it was marked or written anew.
   void checkpoint_commit();
-  // The flush failed: what belongs to it is to do again. After a failed flush the kernel may have
-  // dropped what it could not write, and the next flush would succeed without it.
+  // The flush failed: everything that is not done yet is to do again, also what completed while
+  // it ran. The kernel reports a lost write once; the next flush would succeed without it.
   void checkpoint_abort();
 
   // The ranges that still need work in this run, in order. What was completed is not among them,
