@@ -89,7 +89,7 @@ def stale_before_every_run(places: Places, _first_round: bool) -> None:
 
 DENSE = Case(
     name="dense",
-    title="dense image to a disk, cold",
+    title="dense image to a disk",
     setup=disk_with("dense_image"),
     prepare=stale_before_first_run,
     contenders=[
@@ -110,7 +110,7 @@ DENSE = Case(
 
 SPARSE = Case(
     name="sparse",
-    title="half-sparse image to a disk full of old data, cold",
+    title="half-sparse image to a disk full of old data",
     setup=disk_with("half_sparse_image", with_bmap=True),
     prepare=stale_before_every_run,
     contenders=[
@@ -127,7 +127,7 @@ SPARSE = Case(
 
 VERIFIED = Case(
     name="verified",
-    title="dense image to a disk and every byte read back, cold",
+    title="dense image to a disk and every byte read back",
     setup=disk_with("dense_image"),
     prepare=stale_before_first_run,
     contenders=[

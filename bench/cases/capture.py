@@ -41,7 +41,7 @@ def equal_and_sparse(places: Places, result: str) -> str:
 
 CASE = Case(
     name="capture",
-    title="a half-empty disk to a sparse file, cold",
+    title="a half-empty disk to a sparse file",
     setup=setup,
     prepare=no_output_yet,
     check=equal_and_sparse,

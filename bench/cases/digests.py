@@ -22,7 +22,7 @@ def disk_and_known_digests(workshop: Workshop) -> Places:
 
 DIGESTS = Case(
     name="digests",
-    title="dense image to a disk, with and without digests, cold",
+    title="dense image to a disk, with and without digests",
     setup=disk_and_known_digests,
     prepare=stale_before_first_run,
     contenders=[
@@ -47,7 +47,7 @@ def image_only(workshop: Workshop) -> Places:
 
 HASH = Case(
     name="hash",
-    title="digest of a dense image, cold",
+    title="digest of a dense image",
     setup=image_only,
     contenders=[
         Contender("imgtool hash", "{imgtool} hash {image}", results=()),
@@ -77,6 +77,7 @@ def no_target_yet(places: Places, _first_round: bool) -> None:
 START = Case(
     name="start",
     title="the shortest burn: 4 KiB to a file, from start to exit",
+    cold=False,
     setup=tiny_image,
     prepare=no_target_yet,
     contenders=[

@@ -36,7 +36,7 @@ def stale_in_first_round(places: Places, first_round: bool) -> None:
 
 FANOUT = Case(
     name="fanout",
-    title=f"dense image to {COUNT} memory-backed disks at once, source cold",
+    title=f"dense image to {COUNT} memory-backed disks at once",
     setup=setup,
     prepare=stale_in_first_round,
     contenders=[

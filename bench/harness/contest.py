@@ -63,5 +63,6 @@ class Case:
     setup: Callable[[Workshop], Places]
     contenders: list[Contender]
     goals: list[Goal] = field(default_factory=list)
+    cold: bool = True  # the page cache is dropped before every run
     prepare: Callable[[Places, bool], None] = nothing
     check: Callable[[Places, str], str] = equals_image

@@ -22,7 +22,10 @@ def table(results: Results, reference: str) -> str:
     )
     rows = [COLUMNS] + [row(entry, base) for entry in entries]
     widths = [max(len(cells[i]) for cells in rows if len(cells) > 2) for i in range(len(COLUMNS))]
-    lines = [f"== {results.case.name}: {results.case.title} ({readable(results.size)})"]
+    state = "cold" if results.case.cold else "warm"
+    lines = [
+        f"== {results.case.name}: {results.case.title} ({readable(results.size)}, cache {state})"
+    ]
     for cells in rows:
         if len(cells) == 2:
             lines.append(f"{cells[0]:<{widths[0]}}  {cells[1]}")

@@ -101,7 +101,8 @@ def run_once(
     entry: Entry, case: Case, places: Places, rules: Rules, first_round: bool
 ) -> None:
     case.prepare(places, first_round)
-    drop_caches()
+    if case.cold:
+        drop_caches()
     sample = timed(filled_in(entry.contender, places), rules.time_limit_s)
     if sample.status != 0:
         entry.failure = f"exit {sample.status}: {last_line(sample.errors or sample.output)}"
