@@ -9,6 +9,7 @@
 
 #include "imgtool/human.hpp"
 #include "imgtool/usage_error.hpp"
+#include "io/digest.hpp"
 
 namespace imgtool {
 namespace {
@@ -50,12 +51,6 @@ constexpr std::array units = {
     Unit{"PiB", power(1024, 5)},
     Unit{"PB", power(1000, 5)},
 };
-
-struct Algorithm {
-  std::string_view name;
-  std::size_t hex_digits;
-};
-constexpr std::array algorithms = {Algorithm{"sha256", 64}, Algorithm{"xxh3", 16}};
 
 // Takes the digits that `text` begins with off it; empty when there are none.
 std::string_view take_digits(std::string_view& text) {
@@ -144,20 +139,18 @@ std::uint64_t parse_count(std::string_view word, std::uint64_t least, std::uint6
 ExpectedDigest parse_digest(std::string_view word) {
   const std::size_t colon = word.find(':');
   const std::string_view name = word.substr(0, colon);
-  const auto* algorithm =
-      std::find_if(algorithms.begin(), algorithms.end(),
-                   [name](const Algorithm& known) { return known.name == name; });
-  if (colon == std::string_view::npos || algorithm == algorithms.end()) {
+  const auto algorithm = io::parse_digest_name(name);
+  if (colon == std::string_view::npos || !algorithm) {
     throw UsageError(fmt::format("'{}' is not ALGORITHM:HEX with sha256 or xxh3", word));
   }
   std::string hex(word.substr(colon + 1));
   std::transform(hex.begin(), hex.end(), hex.begin(), [](char c) {
     return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c;
   });
-  if (hex.size() != algorithm->hex_digits ||
-      hex.find_first_not_of(hexadecimal_digits) != std::string::npos) {
-    throw UsageError(fmt::format("'{}' does not have the {} hexadecimal digits of {}", word,
-                                 algorithm->hex_digits, name));
+  const std::size_t digits = io::digest_hex_digits(*algorithm);
+  if (hex.size() != digits || hex.find_first_not_of(hexadecimal_digits) != std::string::npos) {
+    throw UsageError(
+        fmt::format("'{}' does not have the {} hexadecimal digits of {}", word, digits, name));
   }
   return {std::string(name), std::move(hex)};
 }

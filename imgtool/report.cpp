@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <new>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -88,6 +89,8 @@ Failure describe_failure(const std::exception_ptr& exception, int signal) {
     return failure;
   } catch (const std::bad_alloc&) {
     return {exit_code::failed, "system", "out of memory", "", std::nullopt};
+  } catch (const std::system_error& error) {
+    return {exit_code::failed, "system", error.what(), "", std::nullopt};
   } catch (const std::exception& error) {
     return {exit_code::failed, "internal", fmt::format("internal error: {}", error.what()), "",
             std::nullopt};

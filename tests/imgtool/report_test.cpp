@@ -5,6 +5,7 @@
 #include <csignal>
 #include <new>
 #include <nlohmann/json.hpp>
+#include <system_error>
 
 #include "imgtool/exit_code.hpp"
 #include "imgtool/usage_error.hpp"
@@ -42,6 +43,8 @@ TEST(DescribeFailure, KnowsOtherExceptions) {
   EXPECT_EQ(failure_of(UsageError("x")).exit_code, exit_code::usage);
   EXPECT_EQ(failure_of(UsageError("x")).kind, "usage");
   EXPECT_EQ(failure_of(std::bad_alloc()).message, "out of memory");
+  EXPECT_EQ(failure_of(std::system_error(EAGAIN, std::generic_category(), "start a thread")).kind,
+            "system");
   EXPECT_EQ(failure_of(std::runtime_error("x")).kind, "internal");
   EXPECT_EQ(failure_of(std::runtime_error("x")).exit_code, exit_code::failed);
 }
