@@ -1,0 +1,47 @@
+# bash completion for imgtool. Commands, options and choices are read from imgtool's own help, so
+# this file knows none of them.
+
+_imgtool() {
+  local imgtool=${COMP_WORDS[0]} current=${COMP_WORDS[COMP_CWORD]}
+  local previous=${COMP_WORDS[COMP_CWORD - 1]} command="" word words help
+  COMPREPLY=()
+
+  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+    if [[ $word != -* ]]; then
+      command=$word
+      break
+    fi
+  done
+  if [[ -z $command || ($command == help && $previous == help) ]]; then
+    words=$("$imgtool" help 2>/dev/null | sed -n '/^Commands:/,$ s/^  \([a-z][a-z-]*\).*/\1/p')
+    [[ -n $command ]] || words+=" --version --verbose"
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+    return
+  fi
+
+  help=$("$imgtool" help "$command" 2>/dev/null) || return
+  # "--verify=fu" reaches us as three words.
+  if [[ $current == = ]]; then
+    current=""
+  elif [[ $previous == = ]]; then
+    previous=${COMP_WORDS[COMP_CWORD - 2]}
+  fi
+  if [[ $previous == -* ]]; then
+    # The word after an option's name: choices, a value of its own, or nothing.
+    word=$(sed -n "s/^  \(-., \)\{0,1\}$previous \([^ ][^ ]*\).*/\2/p" <<<"$help")
+    if [[ $word == *'|'* ]]; then
+      mapfile -t COMPREPLY < <(compgen -W "${word//|/ }" -- "$current")
+      return
+    fi
+    [[ -z $word || $word == FILE ]] || return
+  fi
+  if [[ $current == -* ]]; then
+    words=$(sed -n 's/^  \(-., \)\{0,1\}\(--[a-z0-9-]*\).*/\2/p' <<<"$help")
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")
+  else
+    compopt -o filenames 2>/dev/null
+    mapfile -t COMPREPLY < <(compgen -f -- "$current")
+  fi
+}
+
+complete -F _imgtool imgtool
