@@ -1,8 +1,5 @@
 #include "imgtool/table.hpp"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cassert>
 
@@ -107,6 +104,7 @@ std::string Table::line(const std::vector<std::string>& cells,
 std::vector<std::string> Table::lines(std::optional<std::size_t> width) const {
   const std::vector<std::size_t> widths = fitted_widths(width);
   std::vector<std::string> titles;
+  titles.reserve(columns_.size());
   for (const Column& column : columns_) {
     titles.push_back(column.title);
   }
@@ -115,15 +113,6 @@ std::vector<std::string> Table::lines(std::optional<std::size_t> width) const {
     lines.push_back(line(row, widths));
   }
   return lines;
-}
-
-std::optional<std::size_t> terminal_width() {
-  winsize size = {};
-  if (::isatty(STDOUT_FILENO) == 0 || ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0 ||
-      size.ws_col == 0) {
-    return std::nullopt;
-  }
-  return size.ws_col;
 }
 
 }  // namespace imgtool

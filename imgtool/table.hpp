@@ -39,7 +39,4 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// Of standard output; nothing when that is no terminal.
-std::optional<std::size_t> terminal_width();
-
 }  // namespace imgtool

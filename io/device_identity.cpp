@@ -200,13 +200,13 @@ std::vector<std::string> find_serials(const BlockDevice& device, const UdevRecor
 
 std::string find_wwn(const BlockDevice& device, const UdevRecord& udev) {
   for (const char* place : {"/device/wwid", "/wwid"}) {
-    const std::string wwn = wwn_in_wwid(read_text(device.sysfs + place));
+    std::string wwn = wwn_in_wwid(read_text(device.sysfs + place));
     if (!wwn.empty()) {
       return wwn;
     }
   }
   for (const char* key : {"ID_WWN_WITH_EXTENSION", "ID_WWN"}) {
-    const std::string wwn = udev.get(key);
+    std::string wwn = udev.get(key);
     if (!wwn.empty()) {
       return wwn;
     }

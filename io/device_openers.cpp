@@ -6,6 +6,8 @@
 #include <charconv>
 #include <set>
 
+#include <fmt/format.h>
+
 namespace io {
 namespace {
 
@@ -36,7 +38,7 @@ bool is_open_for_writing(const std::string& fdinfo_path) {
 bool writes_to(const std::string& process, const std::set<dev_t>& numbers,
                const DeviceInventory& inventory) {
   for (const std::string& fd : names_in(process + "/fd")) {
-    const std::string link = process + "/fd/" + fd;
+    const std::string link = fmt::format("{}/fd/{}", process, fd);
     const auto target = link_text(link);
     if (!target || target->find("/dev/") == std::string::npos) {
       continue;  // no device node; and asking about a file on a dead NFS server would block
@@ -44,7 +46,7 @@ bool writes_to(const std::string& process, const std::set<dev_t>& numbers,
     // Through the link: the descriptor's own device, in whatever namespace it was opened.
     const BlockDevice* open_device = inventory.find_path(link);
     if (open_device != nullptr && numbers.contains(open_device->number) &&
-        is_open_for_writing(process + "/fdinfo/" + fd)) {
+        is_open_for_writing(fmt::format("{}/fdinfo/{}", process, fd))) {
       return true;
     }
   }
@@ -64,7 +66,7 @@ std::vector<Opener> processes_writing(const BlockDevice& device, const DeviceInv
     if (!pid || *pid == static_cast<std::uint64_t>(::getpid())) {
       continue;
     }
-    const std::string process = proc + "/" + name;
+    const std::string process = fmt::format("{}/{}", proc, name);
     if (writes_to(process, numbers, inventory)) {
       openers.push_back(
           {static_cast<unsigned>(*pid), read_name(process + "/comm").value_or("a process")});

@@ -230,7 +230,7 @@ void StorageStack::add_device(const BlockDevice& device, Foundation& found) cons
         add_device(*below_loop, found);
       }
     } else {
-      add_file(*file, *device.backing_file, found);
+      add_file(*file, device.backing_file.value_or(""), found);
     }
   }
 }

@@ -1,11 +1,13 @@
 // imgtool devices: the disks of this machine, and what uses each of them.
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 #include "imgtool/command.hpp"
 #include "imgtool/device_report.hpp"
 #include "imgtool/exit_code.hpp"
 #include "imgtool/report.hpp"
-#include "imgtool/table.hpp"
+#include "imgtool/text_output.hpp"
 
 namespace imgtool {
 
@@ -37,9 +39,13 @@ int run_devices(const Arguments& arguments) {
   } else if (devices.empty()) {
     print(all ? "No block devices.\n" : "No disks (--all shows other block devices).\n");
   } else {
-    print(
-        device_table(devices, usage,
-                     {.kinds = all, .verbose = line.common().verbose, .width = terminal_width()}));
+    DeviceTableOptions options;
+    options.kinds = all;
+    options.verbose = line.common().verbose;
+    if (const auto screen = FdOutput(STDOUT_FILENO).screen()) {
+      options.width = screen->columns;
+    }
+    print(device_table(devices, usage, options));
   }
   return exit_code::done;
 }

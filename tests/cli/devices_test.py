@@ -133,7 +133,8 @@ class Devices(TestCase):
         for columns in (60, 80, 120):
             master, slave = pty.openpty()
             fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-            subprocess.run([IMGTOOL, "devices", "--all"], stdout=slave, check=True, timeout=60)
+            subprocess.run([IMGTOOL, "devices", "--all"], stdout=slave, check=True, timeout=60,
+                           env={**os.environ, "TERM": "xterm"})
             text = os.read(master, 1 << 16).decode()
             os.close(master)
             os.close(slave)

@@ -193,9 +193,9 @@ TEST_F(DeviceUsageTest, BtrfsIsOnAllItsMembers) {
   system.link("dev/disk/by-uuid/0b1c", "../../sda1");
   system.add_mount("0:34", "/", "/dev/root", "btrfs", "rw,subvol=/@", "/@");
   system.add_mount("0:34", system.path("home"), "/dev/sda1", "btrfs", "rw,subvol=/@home", "/@home");
-  EXPECT_THAT(uses("sdb"), ElementsAre(kind(DeviceUseKind::system_disk),
-                                       use(DeviceUseKind::mounted, "/", ""),
-                                       kind(DeviceUseKind::mounted)));
+  EXPECT_THAT(uses("sdb"),
+              ElementsAre(kind(DeviceUseKind::system_disk), use(DeviceUseKind::mounted, "/", ""),
+                          kind(DeviceUseKind::mounted)));
   EXPECT_THAT(uses("sdc"), IsEmpty());
   system.write("home/image.raw", "x");
   EXPECT_THAT(disks_below(system.path("home/image.raw")), ElementsAre("sda", "sdb"));
