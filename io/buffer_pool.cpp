@@ -31,12 +31,17 @@ AlignedMemory::~AlignedMemory() {
 }
 
 BufferPool::BufferPool(Ring& ring, unsigned count, std::size_t buffer_size)
-    : count_(count),
+    : ring_(ring),
+      count_(count),
       buffer_size_(align_up(buffer_size, buffer_alignment)),
       arena_(count * buffer_size_) {
   std::vector<std::span<std::byte>> buffers;
   for (unsigned lane = 0; lane < count; ++lane) buffers.push_back(at(lane).bytes);
   registered_ = ring.register_buffers(buffers);
+}
+
+BufferPool::~BufferPool() {
+  if (registered_) ring_.unregister_buffers();
 }
 
 Buffer BufferPool::at(unsigned lane) const {

@@ -36,11 +36,15 @@ class BufferPool {
  public:
   // Registers the buffers with `ring` where the kernel lets it (RLIMIT_MEMLOCK may not).
   BufferPool(Ring& ring, unsigned count, std::size_t buffer_size);
+  BufferPool(const BufferPool&) = delete;
+  BufferPool& operator=(const BufferPool&) = delete;
+  ~BufferPool();
 
   [[nodiscard]] unsigned count() const noexcept { return count_; }
   [[nodiscard]] Buffer at(unsigned lane) const;
 
  private:
+  Ring& ring_;
   unsigned count_;
   std::size_t buffer_size_;
   AlignedMemory arena_;

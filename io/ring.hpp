@@ -110,8 +110,9 @@ class Ring {
   // lost. The file must stay open until forget().
   virtual RingFile remember(int fd) { return {fd, -1}; }
   virtual void forget(RingFile) {}
-  // Registers memory once per ring. False: the kernel would not, use the memory unregistered.
+  // Registers memory, one set at a time. False: the kernel would not, use it unregistered.
   virtual bool register_buffers(std::span<const std::span<std::byte>>) { return false; }
+  virtual void unregister_buffers() {}
 
   // Awaitable: goes on at or soon after `when`.
   struct Sleep {

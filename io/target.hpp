@@ -32,6 +32,9 @@ class Target {
 
   // What completed before this call is on the medium when it ends. Throws Error.
   virtual Task<> flush() = 0;
+
+  // A piece will never come: requests that wait for their turn behind it give up with an error.
+  virtual void abandon() {}
 };
 
 }  // namespace io

@@ -101,6 +101,8 @@ class UringRing final : public Ring {
                                      static_cast<unsigned>(vectors.size())) == 0;
   }
 
+  void unregister_buffers() override { io_uring_unregister_buffers(&ring_); }
+
  private:
   void submit(Operation& operation) override {
     // More than the kernel's queue holds waits here, so that a completion always has a place.

@@ -1,0 +1,74 @@
+#include "io/output_file.hpp"
+
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "io/error.hpp"
+
+namespace io {
+namespace {
+
+// Through links, so that replacing changes what they lead to and not the links.
+std::string resolved(const std::string& path) {
+  std::error_code error;
+  const auto canonical = std::filesystem::canonical(path, error);
+  return error ? path : canonical.string();
+}
+
+void sync_directory_of(const std::string& path) {
+  const auto parent = std::filesystem::path(path).parent_path();
+  const File directory(parent.empty() ? "." : parent.string(), O_RDONLY | O_DIRECTORY);
+  directory.sync();
+}
+
+}  // namespace
+
+OutputFile::OutputFile(const std::string& path, bool replace, Start start)
+    : path_(resolved(path)), partial_path_(path_ + ".imgtool-partial"), replace_(replace) {
+  std::error_code error;
+  const auto status = std::filesystem::status(path_, error);
+  if (std::filesystem::exists(status)) {
+    if (!std::filesystem::is_regular_file(status)) {
+      throw Error(ErrorKind::refused, path_, "is not a regular file, so it is not replaced");
+    }
+    if (!replace) {
+      throw Error(ErrorKind::refused, path_, "exists already; --force replaces it");
+    }
+  }
+  const int flags = O_RDWR | O_NOFOLLOW | (start == Start::empty ? O_CREAT : 0);
+  file_ = File(partial_path_, flags, 0666);
+  lock();
+  if (start == Start::empty) file_.truncate(0);
+}
+
+void OutputFile::lock() {
+  if (flock(file_.fd(), LOCK_EX | LOCK_NB) != 0) {
+    throw Error(ErrorKind::refused, partial_path_, "another imgtool is writing it");
+  }
+  if (file_.status().identity != status_of(partial_path_).identity) {
+    throw Error(ErrorKind::refused, partial_path_, "another imgtool has just finished it");
+  }
+}
+
+OutputFile::~OutputFile() {
+  if (!published_ && !keep_) unlink(partial_path_.c_str());
+}
+
+void OutputFile::publish() {
+  file_.sync();
+  if (!replace_ && access(path_.c_str(), F_OK) == 0) {
+    throw Error(ErrorKind::refused, path_, "appeared meanwhile; --force replaces it");
+  }
+  if (std::rename(partial_path_.c_str(), path_.c_str()) != 0) {
+    throw Error::system("rename", partial_path_, errno);
+  }
+  published_ = true;
+  sync_directory_of(path_);
+}
+
+}  // namespace io

@@ -1,0 +1,35 @@
+// A pipe, socket or terminal as a source: read once, front to back.
+#pragma once
+
+#include "io/file.hpp"
+#include "io/observer.hpp"
+#include "io/source.hpp"
+#include "io/task_group.hpp"
+#include "io/transfer.hpp"
+
+namespace io {
+
+class PipeSource final : public Source {
+ public:
+  // `file` outlives the source. A read that waits for the other side gives up when `stop` is
+  // set, and looks like the end of the stream: whoever set it knows better.
+  PipeSource(Ring& ring, File& file, const StopFlag& stop);
+
+  [[nodiscard]] const std::string& name() const override { return file_.path; }
+  [[nodiscard]] std::optional<std::uint64_t> size() const override { return size_; }
+  [[nodiscard]] bool seekable() const override { return false; }
+  [[nodiscard]] Extent extent_at(std::uint64_t offset) override;
+  Task<std::size_t> read(ByteRange range, Buffer buffer) override;
+
+ private:
+  Task<std::size_t> fill(ByteRange range, Buffer buffer);
+
+  Ring& ring_;
+  NamedFile file_;
+  const StopFlag& stop_;
+  WaitList turns_;
+  std::uint64_t position_ = 0;
+  std::optional<std::uint64_t> size_;  // known at the end
+};
+
+}  // namespace io

@@ -1,0 +1,37 @@
+// A pipe, socket or terminal as a target: every byte in order, zeros too.
+#pragma once
+
+#include "io/file.hpp"
+#include "io/target.hpp"
+#include "io/task_group.hpp"
+#include "io/transfer.hpp"
+
+namespace io {
+
+// Chunks may be handed in side by side; each is written when its turn has come.
+class PipeTarget final : public Target {
+ public:
+  // `file` outlives the target.
+  PipeTarget(Ring& ring, File& file);
+
+  [[nodiscard]] const std::string& name() const override { return file_.path; }
+  [[nodiscard]] std::uint64_t capacity() const override { return ~std::uint64_t{0}; }
+  [[nodiscard]] std::uint64_t zero_grain() const override { return std::uint64_t{1} << 30; }
+  Task<> write(std::uint64_t offset, Buffer buffer) override;
+  Task<> zero(ByteRange range) override;
+  Task<> flush() override;
+  void abandon() override;
+
+ private:
+  Task<> take_turn(std::uint64_t offset);
+  void end_turn();
+  Task<> send(Buffer buffer);
+
+  Ring& ring_;
+  NamedFile file_;
+  WaitList turns_;
+  std::uint64_t position_ = 0;
+  bool abandoned_ = false;
+};
+
+}  // namespace io
