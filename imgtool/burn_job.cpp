@@ -1,0 +1,292 @@
+#include "imgtool/burn_job.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "imgtool/human.hpp"
+#include "io/error.hpp"
+
+namespace imgtool {
+namespace {
+
+constexpr std::uint64_t head_size = 1 * io::MiB;
+constexpr unsigned rewrites = 3;
+constexpr unsigned one_in = 16;  // --verify=sample
+constexpr std::size_t most_ranges = 1000;
+constexpr std::uint64_t stream_limit = std::uint64_t{1} << 62;
+
+}  // namespace
+
+BurnJob::BurnJob(io::Ring& ring, io::Source& image,
+                 std::vector<std::unique_ptr<BurnTarget>>& targets, BurnJobOptions options,
+                 io::CopyObserver& observer, const io::StopFlag& stop)
+    : ring_(ring),
+      image_(image),
+      targets_(targets),
+      options_(std::move(options)),
+      observer_(observer),
+      stop_(stop),
+      copies_(targets.size()),
+      results_(targets.size()),
+      ledger_(options_.copy.chunk_size) {
+  for (std::size_t index = 0; index < targets.size(); ++index) copies_[index].index = index;
+  if (options_.algorithm) {
+    worker_.emplace(1);
+    content_digest_.emplace(ring_, *worker_, *options_.algorithm);
+  }
+}
+
+void BurnJob::keep_journal(std::size_t target, io::Journal& journal,
+                           std::function<void(io::Journal&)> save) {
+  copies_[target].journal = &journal;
+  copies_[target].save_journal = std::move(save);
+}
+
+void BurnJob::run() {
+  try {
+    start_targets();
+    read_head();
+    wipe_heads();
+    copy_rest();
+    const std::uint64_t head = head_->bytes().size();
+    verify_and_mend(image_.seekable() ? &image_ : nullptr, {io::range_between(head, size_)});
+    check_digest();
+    write_head();
+    finish_targets();
+  } catch (...) {
+    collect_results();
+    throw;
+  }
+  collect_results();
+}
+
+void BurnJob::throw_if_stopped() const {
+  if (stop_.load() != 0) throw io::Error(io::ErrorKind::cancelled, image_.name(), "stopped");
+}
+
+void BurnJob::fail(std::size_t index, const io::Error& error) {
+  if (!copies_[index].live()) return;
+  copies_[index].error = error;
+  observer_.failed(index, error.what());
+}
+
+void BurnJob::start_targets() {
+  for (std::size_t index = 0; index < targets_.size(); ++index) {
+    try {
+      targets_[index]->start(ring_);
+      copies_[index].target = &targets_[index]->target();
+    } catch (const io::Error& error) {
+      fail(index, error);
+    }
+  }
+}
+
+// Keeps the head in memory until its time comes: a stream gives it only once.
+void BurnJob::read_head() {
+  const std::uint64_t chunk_size = options_.copy.chunk_size;
+  const std::uint64_t room = io::align_up(head_size, chunk_size);
+  const io::ByteRange range{0, std::min(room, image_.size().value_or(room))};
+  io::AlignedMemory memory(room);
+  std::size_t count = 0;
+  if (!range.empty()) {
+    count = io::run_task(ring_, image_.read(range, memory.buffer()), [this] { observer_.tick(); });
+  }
+  throw_if_stopped();
+  size_ = image_.size().value_or(count);
+  head_.emplace(image_.name(), std::move(memory), count);
+  for (std::uint64_t at = 0; at < count; at += chunk_size) {
+    const auto length = std::min<std::uint64_t>(chunk_size, count - at);
+    ledger_.record(ledger_.index_of(at), head_->bytes().subspan(at, length));
+  }
+}
+
+void BurnJob::wipe_heads() {
+  for (std::size_t index = 0; index < targets_.size(); ++index) {
+    if (!copies_[index].live()) continue;
+    io::Target& target = *copies_[index].target;
+    const io::ByteRange head{0, std::min<std::uint64_t>(head_->bytes().size(), target.capacity())};
+    try {
+      io::run_task(ring_, target.zero(head));
+      io::run_task(ring_, target.flush());
+    } catch (const io::Error& error) {
+      fail(index, error);
+    }
+  }
+}
+
+// What any live target still lacks behind the head.
+std::vector<io::ByteRange> BurnJob::rest_to_do() const {
+  const std::uint64_t begin = head_->bytes().size();
+  const io::ByteRange all = io::range_between(
+      begin, image_.seekable() ? size_ : begin + stream_limit);
+  std::vector<io::ByteRange> todo;
+  for (const io::CopyTarget& copy : copies_) {
+    if (!copy.live()) continue;
+    if (copy.journal == nullptr) return {all};
+    const auto left = copy.journal->todo();
+    todo.insert(todo.end(), left.begin(), left.end());
+  }
+  return io::on_grid(std::move(todo), options_.copy.chunk_size, begin);
+}
+
+void BurnJob::copy_rest() {
+  const bool only_head = image_.size() && head_->bytes().size() == size_;
+  if (only_head && content_digest_) {
+    io::run_task(ring_, content_digest_->update(0, head_->bytes()));
+  }
+  if (only_head) return;
+  const auto todo = rest_to_do();
+  const bool complete = !image_.seekable() || io::total_length(todo) == size_ - head_->bytes().size();
+  if (content_digest_ && !complete) {
+    // A resumed burn reads only a part, a digest wants all of it.
+    std::vector<io::CopyTarget> nobody;
+    io::Copier reader(ring_, image_, nobody, options_.copy, observer_, stop_);
+    reader.hash_content(&*content_digest_);
+    reader.run({io::ByteRange{0, size_}});
+    throw_if_stopped();
+  } else if (content_digest_) {
+    io::run_task(ring_, content_digest_->update(0, head_->bytes()));
+  }
+
+  io::Copier copier(ring_, image_, copies_, options_.copy, observer_, stop_);
+  copier.keep_digests(options_.verify == VerifyMode::none ? nullptr : &ledger_);
+  if (complete && content_digest_) copier.hash_content(&*content_digest_);
+  copier.run(todo);
+  if (!image_.seekable()) size_ = std::max(size_, copier.stream_end());
+  const bool journals = std::any_of(copies_.begin(), copies_.end(), [](const auto& copy) {
+    return copy.journal != nullptr;
+  });
+  if (stop_.load() == 0 || journals) flush(copier);
+  throw_if_stopped();
+}
+
+void BurnJob::flush(io::Copier& copier) {
+  for (std::size_t index = 0; index < targets_.size(); ++index) {
+    if (!copies_[index].live()) continue;
+    try {
+      targets_[index]->settle(size_);
+    } catch (const io::Error& error) {
+      fail(index, error);
+    }
+  }
+  copier.flush();
+}
+
+void BurnJob::verify_and_mend(io::Source* image, const std::vector<io::ByteRange>& ranges) {
+  if (options_.verify == VerifyMode::none || ranges.front().empty()) return;
+  std::vector<std::unique_ptr<io::Source>> sources;
+  std::vector<io::Medium> media;
+  for (std::size_t index = 0; index < targets_.size(); ++index) {
+    if (!copies_[index].live()) continue;
+    sources.push_back(targets_[index]->medium(ring_, size_));
+    media.push_back({sources.back().get(), index});
+  }
+  media = find_bad(image, std::move(media), ranges);
+  for (const io::Medium& medium : media) {
+    auto& result = results_[medium.index];
+    result.rewritten_bytes += io::total_length(medium.bad_chunks);
+  }
+  for (unsigned round = 0; round < rewrites && image != nullptr && !media.empty(); ++round) {
+    std::vector<io::Medium> still_bad;
+    for (io::Medium& medium : media) {
+      rewrite(*image, medium);
+      if (!copies_[medium.index].live()) continue;
+      const std::vector<io::ByteRange> again = medium.bad_chunks;
+      auto bad = find_bad(image, {{medium.source, medium.index}}, again);
+      still_bad.insert(still_bad.end(), bad.begin(), bad.end());
+    }
+    media = std::move(still_bad);
+  }
+  for (const io::Medium& medium : media) give_up_on(medium);
+}
+
+std::vector<io::Medium> BurnJob::find_bad(io::Source* image, std::vector<io::Medium> media,
+                                          const std::vector<io::ByteRange>& ranges) {
+  io::VerifyOptions options;
+  options.lanes = options_.copy.lanes;
+  if (options_.verify == VerifyMode::sample) options.sample = one_in;
+  io::Verifier verifier(ring_, ledger_, image, options, observer_, stop_);
+  verifier.run(media, ranges);
+  throw_if_stopped();
+  std::erase_if(media, [](const io::Medium& medium) { return medium.bad_chunks.empty(); });
+  for (io::Medium& medium : media) {
+    results_[medium.index].bad_ranges = verifier.locate(medium, most_ranges);
+  }
+  if (!media.empty() && options.sample) {
+    // A sample that shows one bad chunk says nothing good about the chunks it did not look at.
+    options_.verify = VerifyMode::full;
+    for (io::Medium& medium : media) medium.bad_chunks.clear();
+    return find_bad(image, std::move(media), ranges);
+  }
+  return media;
+}
+
+void BurnJob::rewrite(io::Source& image, const io::Medium& medium) {
+  std::vector<io::CopyTarget> one = {copies_[medium.index]};
+  io::CopyOptions options = options_.copy;
+  options.lanes = std::min(options.lanes, 4U);
+  io::Copier copier(ring_, image, one, options, observer_, stop_);
+  copier.run(medium.bad_chunks);
+  copier.flush();
+  throw_if_stopped();
+  copies_[medium.index] = one.front();
+}
+
+void BurnJob::give_up_on(const io::Medium& medium) {
+  io::CopyTarget& copy = copies_[medium.index];
+  if (copy.journal != nullptr) {
+    for (const io::ByteRange& chunk : medium.bad_chunks) copy.journal->mark_untried(chunk);
+    copy.save_journal(*copy.journal);
+  }
+  const auto& ranges = results_[medium.index].bad_ranges;
+  std::string text = fmt::format(
+      "differs from the image after it was written: {} bytes in {} places, the first at offset {}",
+      io::total_length(ranges), ranges.size(), ranges.front().offset);
+  if (image_.seekable()) text += fmt::format(", even after {} more tries", rewrites);
+  if (medium.read_error) text += fmt::format(" ({})", medium.read_error->what());
+  fail(medium.index, io::Error(io::ErrorKind::mismatch, targets_[medium.index]->path(), text));
+}
+
+void BurnJob::check_digest() {
+  if (!content_digest_) return;
+  digest_ = content_digest_->hex();
+  if (options_.expected_digest.empty() || digest_ == options_.expected_digest) return;
+  throw io::Error(io::ErrorKind::mismatch, image_.name(),
+                  fmt::format("its digest is {}, not {}; the first MiB was not written, so no "
+                              "target looks complete",
+                              digest_, options_.expected_digest));
+}
+
+void BurnJob::write_head() {
+  if (head_->bytes().empty()) return;
+  io::CopyOptions options = options_.copy;
+  options.lanes = 1;
+  options.bytes_per_second = 0;
+  io::Copier copier(ring_, *head_, copies_, options, observer_, stop_);
+  copier.run({io::ByteRange{0, head_->bytes().size()}});
+  flush(copier);
+  throw_if_stopped();
+  verify_and_mend(&*head_, {io::ByteRange{0, head_->bytes().size()}});
+}
+
+void BurnJob::finish_targets() {
+  for (std::size_t index = 0; index < targets_.size(); ++index) {
+    if (!copies_[index].live()) continue;
+    try {
+      results_[index].remark = targets_[index]->finish(size_);
+    } catch (const io::Error& error) {
+      fail(index, error);
+    }
+  }
+}
+
+void BurnJob::collect_results() {
+  for (std::size_t index = 0; index < targets_.size(); ++index) {
+    results_[index].error = copies_[index].error;
+    results_[index].data_bytes = copies_[index].data_bytes;
+    results_[index].zero_bytes = copies_[index].zero_bytes;
+  }
+}
+
+}  // namespace imgtool

@@ -1,0 +1,103 @@
+#include "imgtool/burn_report.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "imgtool/escape.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/human.hpp"
+#include "imgtool/report.hpp"
+
+namespace imgtool {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json describe(const BurnTarget& target, const BurnResult& result, VerifyMode verify) {
+  Json entry;
+  entry["path"] = target.path();
+  const auto& device = target.device();
+  entry["model"] = device ? Json(device->model) : Json();
+  entry["serial"] = device ? Json(device->serial) : Json();
+  entry["size"] = device ? Json(target.capacity()) : Json();
+  entry["status"] = result.error                    ? "failed"
+                    : verify == VerifyMode::none ? "written"
+                                                 : "verified";
+  entry["data-bytes"] = result.data_bytes;
+  entry["zero-bytes"] = result.zero_bytes;
+  entry["rewritten-bytes"] = result.rewritten_bytes;
+  entry["bad-ranges"] = Json::array();
+  for (const io::ByteRange& range : result.bad_ranges) {
+    entry["bad-ranges"].push_back({{"start", range.offset}, {"length", range.length}});
+  }
+  if (result.error) {
+    const auto failure = describe_failure(std::make_exception_ptr(*result.error), 0);
+    entry["error"] = error_document(failure)["error"];
+  }
+  return entry;
+}
+
+std::string in_words(const BurnTarget& target, const BurnResult& result, VerifyMode verify) {
+  if (result.error) return fmt::format("FAILED: {}", result.error->what());
+  std::string text = fmt::format("{}: {} written, {} zeroed, flushed", target.path(),
+                                 human_size(result.data_bytes), human_size(result.zero_bytes));
+  text += verify == VerifyMode::full     ? ", every byte verified"
+          : verify == VerifyMode::sample ? ", a sample verified"
+                                         : ", not verified";
+  if (result.rewritten_bytes > 0) {
+    text += fmt::format(" ({} had to be written again: watch this disk)",
+                        human_size(result.rewritten_bytes));
+  }
+  if (!result.remark.empty()) text += "; " + result.remark;
+  return text;
+}
+
+int exit_code_for(const std::vector<BurnResult>& results) {
+  const auto failed =
+      std::count_if(results.begin(), results.end(),
+                    [](const BurnResult& result) { return result.error.has_value(); });
+  if (failed == 0) return exit_code::done;
+  if (static_cast<std::size_t>(failed) < results.size()) return exit_code::partly;
+  return exit_code::of(results.front().error->kind(), 0);
+}
+
+void print_document(const BurnFacts& facts, const BurnJob& job,
+                    const std::vector<std::unique_ptr<BurnTarget>>& targets) {
+  Json document;
+  document["image"] = facts.image;
+  document["image-size"] = job.image_size();
+  if (!job.digest().empty()) document["digest"] = job.digest();
+  document["seconds"] = facts.seconds;
+  document["targets"] = Json::array();
+  for (std::size_t index = 0; index < targets.size(); ++index) {
+    const Json entry = describe(*targets[index], job.results()[index], facts.verify);
+    if (entry.contains("error") && !document.contains("error")) {
+      document["error"] = entry["error"];
+    }
+    document["targets"].push_back(entry);
+  }
+  print_json(document);
+}
+
+}  // namespace
+
+int report_burn(const BurnFacts& facts, const BurnJob& job,
+                const std::vector<std::unique_ptr<BurnTarget>>& targets, bool json) {
+  const auto& results = job.results();
+  if (json) {
+    print_document(facts, job, targets);
+  } else {
+    print(terminal_text(fmt::format("{}: {} burned in {}", facts.image,
+                                    human_size(job.image_size()),
+                                    human_duration(facts.seconds))) +
+          "\n");
+    for (std::size_t index = 0; index < targets.size(); ++index) {
+      print(terminal_text(in_words(*targets[index], results[index], facts.verify)) + "\n");
+    }
+  }
+  return exit_code_for(results);
+}
+
+}  // namespace imgtool

@@ -1,0 +1,205 @@
+#include "imgtool/burn_target.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <filesystem>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "imgtool/human.hpp"
+#include "imgtool/journal_file.hpp"
+#include "io/error.hpp"
+#include "io/file_source.hpp"
+
+namespace imgtool {
+namespace {
+
+constexpr std::uint64_t largest_file = (std::uint64_t{1} << 63) - 1;
+
+io::Error refusal(const std::string& path, std::string text) {
+  return {io::ErrorKind::refused, path, std::move(text)};
+}
+
+// All reasons in one line, each with its way out.
+std::string in_words(const std::vector<io::DeviceUse>& uses) {
+  std::string text;
+  for (const io::DeviceUse& use : uses) {
+    if (!text.empty()) text += "; ";
+    text += use.phrase();
+    if (!use.remedy.empty()) text += fmt::format(" (to free it: {})", use.remedy);
+  }
+  return text;
+}
+
+}  // namespace
+
+BurnTarget::BurnTarget(std::string path, const std::string& image,
+                       const io::DeviceInventory& inventory, const io::DeviceUsage& usage,
+                       const BurnTargetOptions& options)
+    : path_(std::move(path)), options_(options) {
+  const bool exists = ::access(path_.c_str(), F_OK) == 0;
+  const auto kind = exists ? io::status_of(path_).kind : io::FileKind::regular;
+  if (kind != io::FileKind::block_device && kind != io::FileKind::regular) {
+    throw refusal(path_, "is neither a disk nor a regular file");
+  }
+  if (exists) {
+    const auto reasons = usage.reasons_not_to_write(path_, {image});
+    if (!reasons.empty()) throw refusal(path_, in_words(reasons));
+  }
+  if (kind == io::FileKind::block_device) {
+    open_device(inventory, usage, image);
+  } else {
+    open_file();
+  }
+  check_serial();
+  check_size();
+}
+
+void BurnTarget::open_device(const io::DeviceInventory& inventory, const io::DeviceUsage& usage,
+                             const std::string& image) {
+  if (const io::BlockDevice* known = inventory.find_path(path_)) {
+    device_ = *known;
+    queue_ = inventory.queue_limits(*known);
+  }
+  try {
+    file_ = io::File(path_, O_RDWR | O_EXCL);
+  } catch (const io::Error& error) {
+    if (error.error_number() == EROFS || error.error_number() == EACCES) {
+      throw refusal(path_, fmt::format("cannot be opened for writing: {}",
+                                       io::errno_text(error.error_number())));
+    }
+    if (error.error_number() != EBUSY) throw;
+    // It was free a moment ago, or it is held where we cannot see.
+    const auto reasons = usage.reasons_not_to_write(path_, {image});
+    throw refusal(path_, reasons.empty()
+                             ? "is in use, by a mount in another namespace or a driver; nothing "
+                               "here tells by what"
+                             : in_words(reasons));
+  }
+  const io::FileStatus status = file_.status();
+  if (device_ && status.identity.device != device_->number) {
+    throw refusal(path_, "became another device while it was opened");
+  }
+  capacity_ = status.size;
+}
+
+void BurnTarget::open_file() {
+  capacity_ = largest_file;
+  const std::string full = std::filesystem::absolute(path_).lexically_normal().string();
+  const bool would_be_made = ::access(path_.c_str(), F_OK) != 0;
+  if (would_be_made && full.starts_with("/dev/") && !full.starts_with("/dev/shm/")) {
+    throw refusal(path_, "there is no such disk (imgtool devices lists them)");
+  }
+  if (::access(path_.c_str(), F_OK) != 0) {
+    output_ = std::make_unique<io::OutputFile>(
+        path_, false,
+        options_.resume ? io::OutputFile::Start::resume : io::OutputFile::Start::empty);
+    return;
+  }
+  if (!options_.overwrite_files && !options_.resume) {
+    throw refusal(path_, "exists already; --force overwrites it in place, as a disk would be");
+  }
+  file_ = io::File(path_, O_RDWR);
+  size_before_ = file_.size();
+}
+
+void BurnTarget::check_serial() const {
+  if (options_.expected_serials.empty()) return;
+  const auto& expected = options_.expected_serials;
+  const bool found =
+      device_ && std::any_of(expected.begin(), expected.end(), [this](const std::string& serial) {
+        return device_->has_serial(serial);
+      });
+  if (found) return;
+  const std::string actual =
+      device_ && !device_->serial.empty() ? "has serial " + device_->serial : "has no serial";
+  throw refusal(path_, fmt::format("{}, not {}", actual, fmt::join(expected, " or ")));
+}
+
+void BurnTarget::check_size() const {
+  if (!options_.image_size || *options_.image_size <= capacity_) return;
+  throw refusal(path_,
+                fmt::format("is too small: the image has {} bytes ({}), this disk {} ({}); "
+                            "{} bytes are missing",
+                            *options_.image_size, human_size(*options_.image_size), capacity_,
+                            human_size(capacity_), *options_.image_size - capacity_));
+}
+
+std::string BurnTarget::description() const {
+  if (!device_) return fmt::format("{} ({})", path_, output_ ? "a new file" : "a file");
+  const auto or_unknown = [](const std::string& text, const char* what) {
+    return text.empty() ? fmt::format("no {}", what) : text;
+  };
+  return fmt::format("{} ({}, serial {}, {})", path_, or_unknown(device_->model, "model"),
+                     device_->serial.empty() ? "unknown" : device_->serial,
+                     human_size(capacity_));
+}
+
+std::string BurnTarget::identity_text() const {
+  return device_ ? disk_identity(*device_) : file_identity(path_);
+}
+
+void BurnTarget::start(io::Ring& ring) {
+  io::FileTargetOptions options;
+  options.direct = options_.direct != Direct::off;
+  if (options_.discard == Discard::never) {
+    options.first_zero_method = io::ZeroMethod::zero_range;
+  }
+  if (!device_ && options_.image_size && file().size() < *options_.image_size) {
+    file().truncate(*options_.image_size);
+  }
+  options.starts_as_zeros = output_ != nullptr && !options_.resume;
+  if (device_ && options_.discard == Discard::always && !options_.resume) {
+    std::array<std::uint64_t, 2> all = {0, capacity_};
+    if (ioctl(file().fd(), BLKDISCARD, all.data()) != 0) {
+      throw io::Error::system("discard", path_, errno, io::ByteRange{0, capacity_});
+    }
+  }
+  target_ = std::make_unique<io::FileTarget>(ring, file(), capacity_, options);
+  if (options_.direct == Direct::on && !target_->direct()) {
+    throw io::Error(io::ErrorKind::unsupported, path_, "cannot do direct I/O; try --direct=auto");
+  }
+}
+
+std::unique_ptr<io::Source> BurnTarget::medium(io::Ring& ring, std::uint64_t size) {
+  if (device_) {
+    ioctl(file().fd(), BLKFLSBUF, 0);  // needs root; O_DIRECT alone reads the medium too
+  } else {
+    posix_fadvise(file().fd(), 0, 0, POSIX_FADV_DONTNEED);
+  }
+  return std::make_unique<io::FileSource>(ring, file(), size, target_->direct());
+}
+
+void BurnTarget::settle(std::uint64_t size) {
+  if (!device_ && size > size_before_) file().truncate(size);
+}
+
+std::string BurnTarget::finish(std::uint64_t size) {
+  target_.reset();
+  settle(size);
+  if (output_) {
+    output_->publish();
+    return "";
+  }
+  if (!device_) {
+    file_.sync();
+    return "";
+  }
+  // Without partitions there is nothing to re-read (EINVAL), which is fine.
+  if (ioctl(file_.fd(), BLKRRPART) != 0 && errno != EINVAL) {
+    return fmt::format("the kernel did not re-read its partition table: {}",
+                       io::errno_text(errno));
+  }
+  return "";
+}
+
+void BurnTarget::keep_for_resume() {
+  if (output_) output_->keep_partial();
+}
+
+}  // namespace imgtool

@@ -1,0 +1,166 @@
+#include "imgtool/capture_job.hpp"
+
+#include <algorithm>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "imgtool/content_hash.hpp"
+#include "imgtool/signals.hpp"
+#include "io/content_digest.hpp"
+#include "io/device_usage.hpp"
+#include "io/error.hpp"
+#include "io/file_target.hpp"
+#include "io/pipe_target.hpp"
+
+namespace imgtool {
+namespace {
+
+io::File standard_output() {
+  if (isatty(STDOUT_FILENO) != 0) {
+    throw io::Error(io::ErrorKind::refused, "standard output",
+                    "is a terminal; redirect the image to a file or a pipe");
+  }
+  const int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+  if (fd < 0) throw io::Error::system("open", "standard output", errno);
+  return {io::FileDescriptor(fd), "standard output"};
+}
+
+}  // namespace
+
+CaptureJob::CaptureJob(io::Ring& ring, CaptureOptions options, const TuningOptions& tuning)
+    : ring_(ring), options_(std::move(options)), copies_(1) {
+  open_source();
+  const io::BlockDevice* device = inventory_.find_path(options_.device);
+  std::vector<io::QueueLimits> queues;
+  if (device != nullptr) queues.push_back(inventory_.queue_limits(*device));
+  copy_options_ = choose_copy_options(tuning, size_, queues);
+  open_journal();
+  open_target();
+  copies_.front().target = target_.get();
+}
+
+void CaptureJob::open_source() {
+  disk_file_ = io::File(options_.device, O_RDONLY);
+  const io::FileStatus status = disk_file_.status();
+  if (status.kind != io::FileKind::block_device && status.kind != io::FileKind::regular) {
+    throw io::Error(io::ErrorKind::unsupported, options_.device,
+                    "is neither a disk nor a regular file");
+  }
+  size_ = std::min(status.size, options_.length.value_or(status.size));
+  disk_ = std::make_unique<io::FileSource>(ring_, disk_file_, size_, true);
+  if (!options_.rescue) return;
+  rescue_.emplace(*disk_, disk_file_.direct_alignment().offset,
+                  [this](io::ByteRange range) { lost_.push_back(range); });
+}
+
+void CaptureJob::open_journal() {
+  if (!options_.mapfile) return;
+  const io::BlockDevice* disk = inventory_.find_path(options_.device);
+  const JobIdentity identity{
+      disk != nullptr ? disk_identity(*disk) : file_identity(options_.device),
+      file_identity(options_.output), size_};
+  journal_file_.emplace(*options_.mapfile, identity, options_.resume);
+  copies_.front().journal = &journal_file_->journal();
+  copies_.front().save_journal = [this](io::Journal& journal) {
+    // Their zeros were written with the chunks around them, which does not make them done.
+    for (const io::ByteRange& range : lost_) journal.mark_bad(range);
+    journal_file_->save();
+  };
+}
+
+void CaptureJob::open_target() {
+  if (options_.output == "-") {
+    pipe_ = standard_output();
+    target_ = std::make_unique<io::PipeTarget>(ring_, pipe_);
+    return;
+  }
+  output_ = std::make_unique<io::OutputFile>(
+      options_.output, options_.force,
+      options_.resume ? io::OutputFile::Start::resume : io::OutputFile::Start::empty);
+  output_->file().truncate(size_);
+  io::FileTargetOptions target;
+  target.starts_as_zeros = !options_.resume;
+  target_ = std::make_unique<io::FileTarget>(ring_, output_->file(), io::align_up(size_, 4096),
+                                             target);
+}
+
+std::string CaptureJob::warning() const {
+  const io::BlockDevice* device = inventory_.find_path(options_.device);
+  if (device == nullptr) return "";
+  const io::DeviceUsage usage(inventory_);
+  for (const io::DeviceUse& use : usage.uses(*device)) {
+    if (use.kind == io::DeviceUseKind::mounted || use.kind == io::DeviceUseKind::system_disk) {
+      return fmt::format("warning: {} is {}; what is written to it meanwhile may be in the image "
+                         "by halves",
+                         options_.device, use.phrase());
+    }
+  }
+  return "";
+}
+
+std::string CaptureJob::advice() const {
+  return journal_file_ ? journal_file_->advice() : "";
+}
+
+std::vector<io::ByteRange> CaptureJob::to_do() const {
+  if (!options_.resume) return {io::ByteRange{0, size_}};
+  return io::on_grid(copies_.front().journal->todo(), copy_options_.chunk_size, 0);
+}
+
+void CaptureJob::run(io::CopyObserver& observer) {
+  try {
+    copy(observer);
+    if (options_.digest && digest_.empty()) hash_result(observer);
+    if (output_) {
+      output_->file().truncate(size_);
+      output_->publish();
+    }
+  } catch (...) {
+    if (output_ && options_.mapfile) output_->keep_partial();
+    throw;
+  }
+}
+
+void CaptureJob::copy(io::CopyObserver& observer) {
+  io::Source& source = rescue_ ? static_cast<io::Source&>(*rescue_) : *disk_;
+  io::WorkerPool worker(1);
+  std::optional<io::ContentDigest> digest;
+  io::Copier copier(ring_, source, copies_, copy_options_, observer, stop_flag());
+  if (options_.digest && !options_.resume) {
+    digest.emplace(ring_, worker, *options_.digest);
+    copier.hash_content(&*digest);
+  }
+  copier.run(to_do());
+  if (stop_flag().load() == 0 || journal_file_) copier.flush();
+  if (stop_flag().load() != 0) {
+    throw io::Error(io::ErrorKind::cancelled, options_.device, "stopped");
+  }
+  if (copies_.front().error) throw *copies_.front().error;
+  if (digest) digest_ = digest->hex();
+}
+
+// A resumed run has not seen all of the content; the image has it.
+void CaptureJob::hash_result(io::CopyObserver& observer) {
+  io::FileSource result(ring_, output_->file(), size_, true);
+  digest_ = hash_content(ring_, result, *options_.digest, copy_options_, observer).hex;
+}
+
+std::vector<io::ByteRange> CaptureJob::unreadable() const {
+  io::RangeMap<bool> lost(size_, false);
+  for (const io::ByteRange& range : lost_) lost.set(range, true);
+  if (journal_file_) {
+    // What an earlier run had lost already.
+    for (const auto& entry : copies_.front().journal->states()) {
+      if (entry.value == io::BlockState::bad) lost.set(entry.range, true);
+    }
+  }
+  std::vector<io::ByteRange> ranges;
+  for (const auto& entry : lost) {
+    if (entry.value) ranges.push_back(entry.range);
+  }
+  return ranges;
+}
+
+}  // namespace imgtool

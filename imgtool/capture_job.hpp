@@ -1,0 +1,81 @@
+// The capture: a disk, read once, becomes an image.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "imgtool/job.hpp"
+#include "imgtool/journal_file.hpp"
+#include "io/device_inventory.hpp"
+#include "io/digest.hpp"
+#include "io/file_source.hpp"
+#include "io/output_file.hpp"
+#include "io/rescue_source.hpp"
+
+namespace imgtool {
+
+struct CaptureOptions {
+  std::string device;
+  std::string output;  // "-": standard output
+  std::optional<std::uint64_t> length;
+  bool rescue = false;
+  bool resume = false;
+  bool force = false;
+  std::optional<std::string> mapfile;
+  std::optional<io::DigestAlgorithm> digest;
+};
+
+class CaptureJob {
+ public:
+  // Opens both sides; nothing is changed when it throws. `ring` outlives the job.
+  CaptureJob(io::Ring& ring, CaptureOptions options, const TuningOptions& tuning);
+
+  // Throws io::Error; ErrorKind::cancelled when a signal asked to stop. Then there is no
+  // image, or with a mapfile a part of one to go on with.
+  void run(io::CopyObserver& observer);
+
+  // Something the user should know before it starts, or "".
+  [[nodiscard]] std::string warning() const;
+  // How to go on after a failure, or "".
+  [[nodiscard]] std::string advice() const;
+
+  // After run():
+  [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
+  [[nodiscard]] std::uint64_t data_bytes() const noexcept { return copies_.front().data_bytes; }
+  [[nodiscard]] std::vector<io::ByteRange> unreadable() const;  // ascending
+  [[nodiscard]] const std::string& digest() const noexcept { return digest_; }
+
+ private:
+  void open_source();
+  void open_target();
+  void open_journal();
+  void copy(io::CopyObserver& observer);
+  void hash_result(io::CopyObserver& observer);
+  [[nodiscard]] std::vector<io::ByteRange> to_do() const;
+
+  io::Ring& ring_;
+  CaptureOptions options_;
+  io::CopyOptions copy_options_;
+  io::DeviceInventory inventory_;
+  io::File disk_file_;
+  std::unique_ptr<io::FileSource> disk_;
+  std::optional<io::RescueSource> rescue_;
+  std::uint64_t size_ = 0;
+
+  std::optional<JournalFile> journal_file_;
+  std::vector<io::ByteRange> lost_;  // in this run
+  std::unique_ptr<io::OutputFile> output_;
+  io::File pipe_;
+  std::unique_ptr<io::Target> target_;
+  std::vector<io::CopyTarget> copies_;
+  std::string digest_;
+};
+
+// Prints what was captured, as text or as one JSON document, and gives the exit code.
+int report_capture(const CaptureJob& job, const CaptureOptions& options, double seconds,
+                   bool json);
+
+}  // namespace imgtool

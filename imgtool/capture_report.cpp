@@ -1,0 +1,78 @@
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "imgtool/capture_job.hpp"
+#include "imgtool/content_hash.hpp"
+#include "imgtool/escape.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/human.hpp"
+#include "imgtool/report.hpp"
+
+namespace imgtool {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t most_ranges_shown = 20;
+
+std::string in_words(const CaptureJob& job, const CaptureOptions& options, double seconds,
+                     const std::vector<io::ByteRange>& lost) {
+  std::string text = terminal_text(fmt::format(
+      "{}: {} captured to {} in {}; {} data, the rest zeros", options.device,
+      human_size(job.size()), options.output == "-" ? "standard output" : options.output,
+      human_duration(seconds), human_size(job.data_bytes())));
+  text += '\n';
+  if (lost.empty()) return text;
+  std::uint64_t bytes = 0;
+  for (const io::ByteRange& range : lost) bytes += range.length;
+  text += fmt::format("{} bytes in {} places could not be read and are zeros in the image:\n",
+                      bytes, lost.size());
+  for (std::size_t index = 0; index < std::min(lost.size(), most_ranges_shown); ++index) {
+    text += fmt::format("  {} bytes at offset {}\n", lost[index].length, lost[index].offset);
+  }
+  if (lost.size() > most_ranges_shown) {
+    text += fmt::format("  and {} more places (--json and the mapfile list them)\n",
+                        lost.size() - most_ranges_shown);
+  }
+  return text;
+}
+
+Json describe(const CaptureJob& job, const CaptureOptions& options, double seconds,
+              const std::vector<io::ByteRange>& lost) {
+  Json document;
+  document["device"] = options.device;
+  document["image"] = options.output;
+  document["size"] = job.size();
+  document["data-bytes"] = job.data_bytes();
+  document["seconds"] = seconds;
+  if (options.digest) {
+    document["algorithm"] = io::digest_name(*options.digest);
+    document["digest"] = job.digest();
+  }
+  document["unreadable"] = Json::array();
+  for (const io::ByteRange& range : lost) {
+    document["unreadable"].push_back({{"start", range.offset}, {"length", range.length}});
+  }
+  return document;
+}
+
+}  // namespace
+
+int report_capture(const CaptureJob& job, const CaptureOptions& options, double seconds,
+                   bool json) {
+  const auto lost = job.unreadable();
+  if (json) {
+    print_json(describe(job, options, seconds, lost));
+  } else {
+    std::string text = in_words(job, options, seconds, lost);
+    if (options.digest) text += digest_line(job.digest(), options.output);
+    if (options.output == "-") {
+      complain(text.substr(0, text.size() - 1));
+    } else {
+      print(text);
+    }
+  }
+  return lost.empty() ? exit_code::done : exit_code::partly;
+}
+
+}  // namespace imgtool

@@ -1,0 +1,189 @@
+// imgtool burn IMAGE TARGET...
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "imgtool/burn_job.hpp"
+#include "imgtool/burn_report.hpp"
+#include "imgtool/command.hpp"
+#include "imgtool/confirm.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/image_source.hpp"
+#include "imgtool/job.hpp"
+#include "imgtool/journal_file.hpp"
+#include "imgtool/report.hpp"
+#include "imgtool/signals.hpp"
+#include "imgtool/usage_error.hpp"
+
+namespace imgtool {
+namespace {
+
+struct BurnOptions {
+  std::string image;
+  std::vector<std::string> targets;
+  bool yes = false;
+  VerifyMode verify = VerifyMode::full;
+  std::optional<ExpectedDigest> digest;
+  std::optional<std::string> mapfile;
+  bool resume = false;
+  BurnTargetOptions target;
+  TuningOptions tuning;
+  JobOptions job;
+};
+
+void describe(CommandLine& line, BurnOptions& o) {
+  line.argument("IMAGE", o.image, "image to write; - is standard input");
+  line.arguments("TARGET", o.targets, "disk to write to, or a file (made when absent)");
+  line.option("yes", flag_into(o.yes), "do not ask before disks are overwritten");
+  line.option("verify",
+              choice_into(o.verify, {{"full", VerifyMode::full},
+                                     {"sample", VerifyMode::sample},
+                                     {"none", VerifyMode::none}}),
+              "read back all of it, a sixteenth and both ends, or nothing");
+  line.option("expect-serial", texts_into(o.target.expected_serials, "SERIAL"),
+              "refuse a target with another serial number; once for each target");
+  line.option("digest", digest_into(o.digest),
+              "what the image's content must be; checked before the first MiB is written");
+  line.option("mapfile", text_into(o.mapfile, "FILE"),
+              "note here what is done, as ddrescue does, for --resume");
+  line.option("resume", flag_into(o.resume), "go on where --mapfile says the last run stopped");
+  line.option("discard",
+              choice_into(o.target.discard, {{"auto", Discard::automatic},
+                                             {"always", Discard::always},
+                                             {"never", Discard::never}}),
+              "zeros give space back to the disk, the whole disk does first, or none does");
+  line.option("direct",
+              choice_into(o.target.direct, {{"auto", Direct::automatic},
+                                            {"on", Direct::on},
+                                            {"off", Direct::off}}),
+              "write past the page cache where possible, or fail, or through it");
+  add_tuning_options(line, o.tuning);
+  line.force_option(o.target.overwrite_files);
+  line.job_options(o.job);
+  line.exit_code(exit_code::refused,
+                 "a target is in use, too small, not the expected one, or not confirmed");
+  line.exit_code(exit_code::differs, "a target or the image's digest is not what it must be");
+  line.exit_code(exit_code::partly, "some targets failed, the others hold the image");
+  line.example("imgtool burn golden.img /dev/sdb", "write one disk, and verify it");
+  line.example("imgtool burn --yes golden.img /dev/sdb /dev/sdc", "two at once, from a script");
+  line.example("zcat golden.img.gz | imgtool burn --yes - /dev/sdb", "from a pipe");
+}
+
+void check(const BurnOptions& o) {
+  if (o.resume && !o.mapfile) throw UsageError("burn: --resume needs --mapfile FILE");
+  if (o.mapfile && o.targets.size() > 1) {
+    throw UsageError("burn: --mapfile goes with one TARGET");
+  }
+  if (o.mapfile && o.image == "-") {
+    throw UsageError("burn: --mapfile needs an image that can be read again, not -");
+  }
+}
+
+// Two spellings of one disk, or of one file to be made.
+bool same_place(const std::string& a, const std::string& b) {
+  std::error_code error;
+  if (std::filesystem::equivalent(a, b, error)) return true;
+  if (io::exists(a) && io::exists(b)) {
+    const io::FileIdentity identity = io::status_of(a).identity;
+    return identity == io::status_of(b).identity;
+  }
+  return std::filesystem::weakly_canonical(a) == std::filesystem::weakly_canonical(b);
+}
+
+void refuse_doubles(const std::vector<std::string>& paths) {
+  for (std::size_t index = 0; index < paths.size(); ++index) {
+    for (std::size_t other = 0; other < index; ++other) {
+      if (!same_place(paths[index], paths[other])) continue;
+      throw UsageError(fmt::format("burn: {} and {} are the same target, given twice",
+                                   paths[other], paths[index]));
+    }
+  }
+}
+
+std::vector<std::unique_ptr<BurnTarget>> open_targets(const BurnOptions& o,
+                                                      std::optional<std::uint64_t> image_size) {
+  const io::DeviceInventory inventory;
+  const io::DeviceUsage usage(inventory);
+  BurnTargetOptions options = o.target;
+  options.image_size = image_size;
+  options.resume = o.resume;
+  const std::string image = o.image == "-" ? "/proc/self/fd/0" : o.image;
+  std::vector<std::unique_ptr<BurnTarget>> targets;
+  for (const std::string& path : o.targets) {
+    targets.push_back(std::make_unique<BurnTarget>(path, image, inventory, usage, options));
+  }
+  return targets;
+}
+
+void ask(const BurnOptions& o, const std::vector<std::unique_ptr<BurnTarget>>& targets) {
+  std::vector<std::string> disks;
+  for (const auto& target : targets) {
+    if (target->device()) disks.push_back(target->description());
+  }
+  if (disks.empty()) return;
+  confirm(disks.size() == 1 ? "everything on this disk will be overwritten:"
+                            : "everything on these disks will be overwritten:",
+          disks, {.yes = o.yes});
+}
+
+BurnJobOptions job_options(const BurnOptions& o, std::optional<std::uint64_t> image_size,
+                           const std::vector<std::unique_ptr<BurnTarget>>& targets) {
+  std::vector<io::QueueLimits> queues;
+  for (const auto& target : targets) queues.push_back(target->queue());
+  BurnJobOptions options;
+  options.copy = choose_copy_options(o.tuning, image_size, queues);
+  options.verify = o.verify;
+  if (o.digest) {
+    options.algorithm = io::parse_digest_name(o.digest->algorithm);
+    options.expected_digest = o.digest->hex;
+  }
+  return options;
+}
+
+}  // namespace
+
+int run_burn(const Arguments& arguments) {
+  BurnOptions o;
+  CommandLine line("burn",
+                   "Writes IMAGE to each TARGET, verifies every byte on the medium, and writes "
+                   "the first MiB last, so that a disk never looks complete before it is.");
+  describe(line, o);
+  if (const auto exit = line.parse(arguments)) return *exit;
+  check(o);
+  refuse_doubles(o.targets);
+
+  const auto ring = make_ring(o.job, static_cast<unsigned>(32 * o.targets.size()));
+  ImageSource image(*ring, o.image, stop_flag(), o.target.direct != Direct::off);
+  auto targets = open_targets(o, image.source().size());
+  ask(o, targets);
+  std::optional<JournalFile> journal;
+  if (o.mapfile) {
+    const JobIdentity identity{image_identity(*ring, image), targets.front()->identity_text(),
+                               image.source().size().value_or(0)};
+    journal.emplace(*o.mapfile, identity, o.resume);
+  }
+
+  Progress progress(o.targets, o.job);
+  const auto begin = std::chrono::steady_clock::now();
+  BurnJob job(*ring, image.source(), targets, job_options(o, image.source().size(), targets),
+              progress, stop_flag());
+  if (journal) {
+    job.keep_journal(0, journal->journal(), [&](io::Journal&) { journal->save(); });
+  }
+  try {
+    job.run();
+    image.check_unchanged();
+  } catch (const io::Error&) {
+    progress.finish();
+    if (journal) targets.front()->keep_for_resume();
+    if (journal) complain(journal->advice());
+    throw;
+  }
+  progress.finish();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  return report_burn({o.image, o.verify, seconds.count()}, job, targets, line.common().json);
+}
+
+}  // namespace imgtool

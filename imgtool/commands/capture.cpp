@@ -1,0 +1,90 @@
+// imgtool capture DEVICE OUT
+#include <chrono>
+
+#include <fmt/format.h>
+
+#include "imgtool/capture_job.hpp"
+#include "imgtool/command.hpp"
+#include "imgtool/content_hash.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/job.hpp"
+#include "imgtool/report.hpp"
+#include "imgtool/signals.hpp"
+#include "imgtool/usage_error.hpp"
+
+namespace imgtool {
+namespace {
+
+struct Options {
+  CaptureOptions capture;
+  TuningOptions tuning;
+  JobOptions job;
+};
+
+void describe(CommandLine& line, Options& o) {
+  CaptureOptions& capture = o.capture;
+  line.argument("DEVICE", capture.device, "disk to read; never written to");
+  line.argument("OUT", capture.output, "image to make; - is standard output");
+  line.option("length", size_into(capture.length), "only so many bytes from the start");
+  line.option("rescue", flag_into(capture.rescue),
+              "where the disk cannot be read, try sector by sector, put zeros for what is lost, "
+              "and list it");
+  line.option("mapfile", text_into(capture.mapfile, "FILE"),
+              "note here what is done and what is lost, as ddrescue does, for --resume");
+  line.option("resume", flag_into(capture.resume),
+              "go on where --mapfile says the last run stopped");
+  line.option("digest", digest_algorithm_into(capture.digest),
+              "print this digest of the image's content, computed on the way");
+  add_tuning_options(line, o.tuning);
+  line.force_option(capture.force);
+  line.job_options(o.job);
+  line.exit_code(exit_code::refused, "OUT exists, or the mapfile belongs to something else");
+  line.exit_code(exit_code::partly, "done, but --rescue had to leave out unreadable sectors");
+  line.example("imgtool capture /dev/sdb disk.img", "a sparse image of a disk");
+  line.example("imgtool capture --rescue --mapfile disk.map /dev/sdb disk.img",
+               "what can be saved of a failing disk");
+  line.example("imgtool capture /dev/sdb - | ssh nas 'cat > disk.img'", "through a pipe");
+}
+
+void check(const CaptureOptions& capture, bool json) {
+  const bool to_pipe = capture.output == "-";
+  if (capture.resume && !capture.mapfile) {
+    throw UsageError("capture: --resume needs --mapfile FILE");
+  }
+  if (to_pipe && capture.mapfile) {
+    throw UsageError("capture: --mapfile needs a file to go on with, not -");
+  }
+  if (to_pipe && json) {
+    throw UsageError("capture: --json and the image (-) both want standard output");
+  }
+}
+
+}  // namespace
+
+int run_capture(const Arguments& arguments) {
+  Options o;
+  CommandLine line("capture",
+                   "Reads a disk into an image file. Zeros become holes; the file gets its name "
+                   "when it is complete and on the disk.");
+  describe(line, o);
+  if (const auto exit = line.parse(arguments)) return *exit;
+  check(o.capture, line.common().json);
+
+  const auto ring = make_ring(o.job, 64);
+  CaptureJob job(*ring, o.capture, o.tuning);
+  Progress progress({o.capture.device}, o.job);
+  if (const auto warning = job.warning(); !warning.empty()) progress.say(warning);
+  const auto begin = std::chrono::steady_clock::now();
+  try {
+    job.run(progress);
+  } catch (const io::Error&) {
+    progress.finish();
+    if (const auto advice = job.advice(); !advice.empty()) complain(advice);
+    throw;
+  }
+  progress.finish();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  return report_capture(job, o.capture, seconds.count(), line.common().json);
+}
+
+}  // namespace imgtool

@@ -1,0 +1,165 @@
+// imgtool verify IMAGE TARGET...
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "imgtool/command.hpp"
+#include "imgtool/escape.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/human.hpp"
+#include "imgtool/image_source.hpp"
+#include "imgtool/job.hpp"
+#include "imgtool/report.hpp"
+#include "imgtool/signals.hpp"
+#include "imgtool/usage_error.hpp"
+#include "io/error.hpp"
+#include "io/file_source.hpp"
+#include "io/verifier.hpp"
+
+namespace imgtool {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr unsigned one_in = 16;
+constexpr std::size_t most_ranges = 10000;
+constexpr std::size_t most_ranges_shown = 20;
+
+// One target: what to read, and what was found.
+struct Comparison {
+  io::File file;
+  std::unique_ptr<io::FileSource> source;
+  io::Medium medium;
+  std::vector<io::ByteRange> differences{};
+};
+
+std::vector<Comparison> open_targets(io::Ring& ring, const std::vector<std::string>& paths,
+                                     std::uint64_t image_size) {
+  std::vector<Comparison> targets(paths.size());
+  for (std::size_t index = 0; index < paths.size(); ++index) {
+    Comparison& target = targets[index];
+    target.file = io::File(paths[index], O_RDONLY);
+    const std::uint64_t size = target.file.size();
+    if (size < image_size) {
+      throw io::Error(io::ErrorKind::mismatch, paths[index],
+                      fmt::format("has only {} bytes, the image {}", size, image_size));
+    }
+    target.source = std::make_unique<io::FileSource>(ring, target.file, image_size, true);
+    target.medium = {target.source.get(), index};
+  }
+  return targets;
+}
+
+void compare(io::Verifier& verifier, std::vector<Comparison>& targets, std::uint64_t size) {
+  std::vector<io::Medium> media;
+  for (const Comparison& target : targets) media.push_back(target.medium);
+  verifier.run(media, {io::ByteRange{0, size}});
+  for (std::size_t index = 0; index < targets.size(); ++index) {
+    targets[index].medium = media[index];
+    targets[index].differences = verifier.locate(targets[index].medium, most_ranges);
+  }
+}
+
+Json describe(const Comparison& target) {
+  Json entry;
+  entry["path"] = target.file.path();
+  entry["status"] = target.medium.read_error    ? "unreadable"
+                    : target.differences.empty() ? "same"
+                                                 : "differs";
+  entry["differences"] = Json::array();
+  for (const io::ByteRange& range : target.differences) {
+    entry["differences"].push_back({{"start", range.offset}, {"length", range.length}});
+  }
+  entry["more"] = target.differences.size() >= most_ranges;
+  if (target.medium.read_error) entry["read-error"] = target.medium.read_error->what();
+  return entry;
+}
+
+void print_text(const std::string& image, const Comparison& target, bool sampled) {
+  const auto& ranges = target.differences;
+  std::string text;
+  if (ranges.empty()) {
+    text = fmt::format("{}: {} {}\n", target.file.path(),
+                       sampled ? "a sample of it is the same as" : "is the same as", image);
+  } else {
+    text = fmt::format("{}: differs from {}\n", target.file.path(), image);
+  }
+  text = terminal_text(text.substr(0, text.size() - 1)) + "\n";
+  for (std::size_t index = 0; index < std::min(ranges.size(), most_ranges_shown); ++index) {
+    text += fmt::format("  {} bytes at offset {}\n", ranges[index].length, ranges[index].offset);
+  }
+  if (ranges.size() > most_ranges_shown) {
+    text += fmt::format("  and {}{} more ranges (--json lists them)\n",
+                        ranges.size() >= most_ranges ? "at least " : "",
+                        ranges.size() - most_ranges_shown);
+  }
+  if (target.medium.read_error) {
+    text += "  " + terminal_text(target.medium.read_error->what()) + "\n";
+  }
+  print(text);
+}
+
+int exit_code_for(const std::vector<Comparison>& targets) {
+  bool unreadable = false;
+  for (const Comparison& target : targets) {
+    if (!target.differences.empty() && !target.medium.read_error) return exit_code::differs;
+    unreadable = unreadable || target.medium.read_error;
+  }
+  return unreadable ? exit_code::failed : exit_code::done;
+}
+
+}  // namespace
+
+int run_verify(const Arguments& arguments) {
+  std::string path;
+  std::vector<std::string> targets;
+  bool sample = false;
+  TuningOptions tuning;
+  JobOptions job;
+  CommandLine line("verify",
+                   "Reads IMAGE and each TARGET past all caches, writes nothing, and lists every "
+                   "range that differs. A target may be longer than the image.");
+  line.argument("IMAGE", path, "what the targets must hold");
+  line.arguments("TARGET", targets, "disk or file to compare with it");
+  line.option("sample", flag_into(sample), "read only a sixteenth, and both ends");
+  add_tuning_options(line, tuning);
+  line.job_options(job);
+  line.exit_code(exit_code::differs, "a target differs from the image");
+  line.example("imgtool verify golden.img /dev/sdb", "is the disk what the image is?");
+  line.example("imgtool verify --json golden.img /dev/sdb /dev/sdc", "two disks, for a script");
+  if (const auto exit = line.parse(arguments)) return *exit;
+
+  const auto ring = make_ring(job, 64);
+  ImageSource image(*ring, path, stop_flag(), true);
+  if (!image.source().seekable()) {
+    throw UsageError("verify: IMAGE must be a file or a disk, not a pipe");
+  }
+  const std::uint64_t size = image.source().size().value_or(0);
+  auto compared = open_targets(*ring, targets, size);
+
+  Progress progress(targets, job);
+  const auto copy = choose_copy_options(tuning, size, {});
+  io::ChunkLedger ledger(copy.chunk_size);
+  io::VerifyOptions options;
+  options.lanes = copy.lanes;
+  options.bytes_per_second = copy.bytes_per_second;
+  if (sample) options.sample = one_in;
+  io::Verifier verifier(*ring, ledger, &image.source(), options, progress, stop_flag());
+  compare(verifier, compared, size);
+  progress.finish();
+  if (stop_flag().load() != 0) throw io::Error(io::ErrorKind::cancelled, path, "stopped");
+  image.check_unchanged();
+
+  Json document{{"image", path}, {"size", size}, {"sampled", sample}, {"targets", Json::array()}};
+  for (const Comparison& target : compared) {
+    if (line.common().json) {
+      document["targets"].push_back(describe(target));
+    } else {
+      print_text(path, target, sample);
+    }
+  }
+  if (line.common().json) print_json(document);
+  return exit_code_for(compared);
+}
+
+}  // namespace imgtool

@@ -1,0 +1,29 @@
+// The digest of a whole disk's content, by reading all of it.
+#pragma once
+
+#include <string>
+
+#include "imgtool/options.hpp"
+#include "io/copier.hpp"
+#include "io/digest.hpp"
+
+namespace imgtool {
+
+struct ContentHash {
+  std::string hex;
+  std::uint64_t size = 0;  // bytes that were hashed
+};
+
+// Throws the source's errors, and ErrorKind::cancelled when a signal asked to stop.
+ContentHash hash_content(io::Ring& ring, io::Source& source, io::DigestAlgorithm algorithm,
+                         const io::CopyOptions& options, io::CopyObserver& observer);
+
+// "HEX  NAME\n" as sha256sum writes it: a name with a line break or a backslash is escaped and
+// the line starts with a backslash.
+std::string digest_line(const std::string& hex, const std::string& name);
+
+// sha256 or xxh3.
+OptionValue digest_algorithm_into(io::DigestAlgorithm& algorithm);
+OptionValue digest_algorithm_into(std::optional<io::DigestAlgorithm>& algorithm);
+
+}  // namespace imgtool

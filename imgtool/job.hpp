@@ -1,0 +1,34 @@
+// What every job that moves data needs: a ring, progress, and sizes that suit the devices.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "imgtool/options.hpp"
+#include "imgtool/progress.hpp"
+#include "io/copier.hpp"
+#include "io/device_inventory.hpp"
+#include "io/ring.hpp"
+
+namespace imgtool {
+
+// Makes the ring that --io-engine asks for, for `requests` at the same time. Says on standard
+// error, once, when io_uring was wanted by nobody but would have been better.
+std::unique_ptr<io::Ring> make_ring(const JobOptions& job, unsigned requests);
+
+// --depth, --chunk, --rate; nothing: chosen from the devices.
+struct TuningOptions {
+  std::optional<unsigned> depth;
+  std::optional<std::uint64_t> chunk_size;
+  std::uint64_t rate = 0;
+};
+void add_tuning_options(CommandLine& line, TuningOptions& tuning);
+
+// `image_size` bounds the memory that digests take; nothing: unknown. `queues` are those of the
+// devices that take part.
+io::CopyOptions choose_copy_options(const TuningOptions& tuning,
+                                    std::optional<std::uint64_t> image_size,
+                                    const std::vector<io::QueueLimits>& queues);
+
+}  // namespace imgtool
