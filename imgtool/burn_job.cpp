@@ -118,8 +118,8 @@ void BurnJob::wipe_heads() {
 // What any live target still lacks behind the head.
 std::vector<io::ByteRange> BurnJob::rest_to_do() const {
   const std::uint64_t begin = head_->bytes().size();
-  const io::ByteRange all = io::range_between(
-      begin, image_.seekable() ? size_ : begin + stream_limit);
+  const io::ByteRange all =
+      io::range_between(begin, image_.seekable() ? size_ : begin + stream_limit);
   std::vector<io::ByteRange> todo;
   for (const io::CopyTarget& copy : copies_) {
     if (!copy.live()) continue;
@@ -137,7 +137,8 @@ void BurnJob::copy_rest() {
   }
   if (only_head) return;
   const auto todo = rest_to_do();
-  const bool complete = !image_.seekable() || io::total_length(todo) == size_ - head_->bytes().size();
+  const bool complete =
+      !image_.seekable() || io::total_length(todo) == size_ - head_->bytes().size();
   if (content_digest_ && !complete) {
     // A resumed burn reads only a part, a digest wants all of it.
     std::vector<io::CopyTarget> nobody;
@@ -154,9 +155,8 @@ void BurnJob::copy_rest() {
   if (complete && content_digest_) copier.hash_content(&*content_digest_);
   copier.run(todo);
   if (!image_.seekable()) size_ = std::max(size_, copier.stream_end());
-  const bool journals = std::any_of(copies_.begin(), copies_.end(), [](const auto& copy) {
-    return copy.journal != nullptr;
-  });
+  const bool journals = std::any_of(copies_.begin(), copies_.end(),
+                                    [](const auto& copy) { return copy.journal != nullptr; });
   if (stop_.load() == 0 || journals) flush(copier);
   throw_if_stopped();
 }

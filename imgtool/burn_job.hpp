@@ -32,20 +32,19 @@ struct BurnJobOptions {
 
 // What became of one target, for the report.
 struct BurnResult {
-  std::optional<io::Error> error;            // nothing: it holds the image
-  std::uint64_t data_bytes = 0;              // written as data
-  std::uint64_t zero_bytes = 0;              // zeroed by request
-  std::uint64_t rewritten_bytes = 0;         // found bad by verify, then mended
-  std::vector<io::ByteRange> bad_ranges{};   // what was bad at the last verify that found any
+  std::optional<io::Error> error;           // nothing: it holds the image
+  std::uint64_t data_bytes = 0;             // written as data
+  std::uint64_t zero_bytes = 0;             // zeroed by request
+  std::uint64_t rewritten_bytes = 0;        // found bad by verify, then mended
+  std::vector<io::ByteRange> bad_ranges{};  // what was bad at the last verify that found any
   std::string remark;
 };
 
 class BurnJob {
  public:
   // All references outlive the job. `journals`: one for each target, or none at all.
-  BurnJob(io::Ring& ring, io::Source& image,
-          std::vector<std::unique_ptr<BurnTarget>>& targets, BurnJobOptions options,
-          io::CopyObserver& observer, const io::StopFlag& stop);
+  BurnJob(io::Ring& ring, io::Source& image, std::vector<std::unique_ptr<BurnTarget>>& targets,
+          BurnJobOptions options, io::CopyObserver& observer, const io::StopFlag& stop);
 
   // For --mapfile; before run().
   void keep_journal(std::size_t target, io::Journal& journal,

@@ -22,9 +22,7 @@ Json describe(const BurnTarget& target, const BurnResult& result, VerifyMode ver
   entry["model"] = device ? Json(device->model) : Json();
   entry["serial"] = device ? Json(device->serial) : Json();
   entry["size"] = device ? Json(target.capacity()) : Json();
-  entry["status"] = result.error                    ? "failed"
-                    : verify == VerifyMode::none ? "written"
-                                                 : "verified";
+  entry["status"] = result.error ? "failed" : verify == VerifyMode::none ? "written" : "verified";
   entry["data-bytes"] = result.data_bytes;
   entry["zero-bytes"] = result.zero_bytes;
   entry["rewritten-bytes"] = result.rewritten_bytes;
@@ -55,9 +53,9 @@ std::string in_words(const BurnTarget& target, const BurnResult& result, VerifyM
 }
 
 int exit_code_for(const std::vector<BurnResult>& results) {
-  const auto failed =
-      std::count_if(results.begin(), results.end(),
-                    [](const BurnResult& result) { return result.error.has_value(); });
+  const auto failed = std::count_if(results.begin(), results.end(), [](const BurnResult& result) {
+    return result.error.has_value();
+  });
   if (failed == 0) return exit_code::done;
   if (static_cast<std::size_t>(failed) < results.size()) return exit_code::partly;
   return exit_code::of(results.front().error->kind(), 0);
@@ -90,8 +88,7 @@ int report_burn(const BurnFacts& facts, const BurnJob& job,
     print_document(facts, job, targets);
   } else {
     print(terminal_text(fmt::format("{}: {} burned in {}", facts.image,
-                                    human_size(job.image_size()),
-                                    human_duration(facts.seconds))) +
+                                    human_size(job.image_size()), human_duration(facts.seconds))) +
           "\n");
     for (std::size_t index = 0; index < targets.size(); ++index) {
       print(terminal_text(in_words(*targets[index], results[index], facts.verify)) + "\n");

@@ -136,8 +136,7 @@ std::string BurnTarget::description() const {
     return text.empty() ? fmt::format("no {}", what) : text;
   };
   return fmt::format("{} ({}, serial {}, {})", path_, or_unknown(device_->model, "model"),
-                     device_->serial.empty() ? "unknown" : device_->serial,
-                     human_size(capacity_));
+                     device_->serial.empty() ? "unknown" : device_->serial, human_size(capacity_));
 }
 
 std::string BurnTarget::identity_text() const {
@@ -192,8 +191,7 @@ std::string BurnTarget::finish(std::uint64_t size) {
   }
   // Without partitions there is nothing to re-read (EINVAL), which is fine.
   if (ioctl(file_.fd(), BLKRRPART) != 0 && errno != EINVAL) {
-    return fmt::format("the kernel did not re-read its partition table: {}",
-                       io::errno_text(errno));
+    return fmt::format("the kernel did not re-read its partition table: {}", io::errno_text(errno));
   }
   return "";
 }

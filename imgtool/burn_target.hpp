@@ -79,7 +79,7 @@ class BurnTarget {
   std::optional<io::BlockDevice> device_;
   io::QueueLimits queue_;
   std::uint64_t capacity_ = 0;
-  std::uint64_t size_before_ = 0;  // of a file that was there
+  std::uint64_t size_before_ = 0;           // of a file that was there
   std::unique_ptr<io::OutputFile> output_;  // of a new file
   io::File file_;                           // of everything else
   std::unique_ptr<io::FileTarget> target_;

@@ -82,8 +82,8 @@ void CaptureJob::open_target() {
   output_->file().truncate(size_);
   io::FileTargetOptions target;
   target.starts_as_zeros = !options_.resume;
-  target_ = std::make_unique<io::FileTarget>(ring_, output_->file(), io::align_up(size_, 4096),
-                                             target);
+  target_ =
+      std::make_unique<io::FileTarget>(ring_, output_->file(), io::align_up(size_, 4096), target);
 }
 
 std::string CaptureJob::warning() const {
@@ -92,17 +92,16 @@ std::string CaptureJob::warning() const {
   const io::DeviceUsage usage(inventory_);
   for (const io::DeviceUse& use : usage.uses(*device)) {
     if (use.kind == io::DeviceUseKind::mounted || use.kind == io::DeviceUseKind::system_disk) {
-      return fmt::format("warning: {} is {}; what is written to it meanwhile may be in the image "
-                         "by halves",
-                         options_.device, use.phrase());
+      return fmt::format(
+          "warning: {} is {}; what is written to it meanwhile may be in the image "
+          "by halves",
+          options_.device, use.phrase());
     }
   }
   return "";
 }
 
-std::string CaptureJob::advice() const {
-  return journal_file_ ? journal_file_->advice() : "";
-}
+std::string CaptureJob::advice() const { return journal_file_ ? journal_file_->advice() : ""; }
 
 std::vector<io::ByteRange> CaptureJob::to_do() const {
   if (!options_.resume) return {io::ByteRange{0, size_}};

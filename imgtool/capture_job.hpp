@@ -75,7 +75,6 @@ class CaptureJob {
 };
 
 // Prints what was captured, as text or as one JSON document, and gives the exit code.
-int report_capture(const CaptureJob& job, const CaptureOptions& options, double seconds,
-                   bool json);
+int report_capture(const CaptureJob& job, const CaptureOptions& options, double seconds, bool json);
 
 }  // namespace imgtool

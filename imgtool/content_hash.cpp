@@ -42,8 +42,8 @@ std::string digest_line(const std::string& hex, const std::string& name) {
 }
 
 OptionValue digest_algorithm_into(io::DigestAlgorithm& algorithm) {
-  return choice_into(algorithm, {{"sha256", io::DigestAlgorithm::sha256},
-                                 {"xxh3", io::DigestAlgorithm::xxh3}});
+  return choice_into(
+      algorithm, {{"sha256", io::DigestAlgorithm::sha256}, {"xxh3", io::DigestAlgorithm::xxh3}});
 }
 
 OptionValue digest_algorithm_into(std::optional<io::DigestAlgorithm>& algorithm) {

@@ -24,12 +24,13 @@ bool at_start(const io::File& file) { return lseek(file.fd(), 0, SEEK_CUR) == 0;
 ImageSource::ImageSource(io::Ring& ring, const std::string& path, const io::StopFlag& stop,
                          bool direct)
     : file_(open_image(path)), status_(file_.status()) {
-  const bool seekable = (status_.kind == io::FileKind::regular ||
-                         status_.kind == io::FileKind::block_device) &&
-                        at_start(file_);
+  const bool seekable =
+      (status_.kind == io::FileKind::regular || status_.kind == io::FileKind::block_device) &&
+      at_start(file_);
   if (seekable) {
     source_ = std::make_unique<io::FileSource>(
-        ring, file_, status_.size, direct && path != "-");  // the flag would stay on our caller's file
+        ring, file_, status_.size,
+        direct && path != "-");  // the flag would stay on our caller's file
   } else if (status_.kind == io::FileKind::pipe || path == "-") {
     source_ = std::make_unique<io::PipeSource>(ring, file_, stop);
   } else {

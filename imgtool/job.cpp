@@ -71,8 +71,7 @@ io::CopyOptions choose_copy_options(const TuningOptions& tuning,
       options.lanes = std::min(options.lanes, slow_bus_depth);
     }
     if (queue.optimal_io_bytes && *queue.optimal_io_bytes > options.chunk_size) {
-      options.chunk_size =
-          std::min(power_of_two_at_least(*queue.optimal_io_bytes), largest_chunk);
+      options.chunk_size = std::min(power_of_two_at_least(*queue.optimal_io_bytes), largest_chunk);
     }
   }
   const std::uint64_t bytes = image_size.value_or(0);

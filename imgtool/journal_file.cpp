@@ -153,8 +153,7 @@ void JournalFile::save() {
 }
 
 std::string JournalFile::advice() const {
-  return fmt::format("to go on: the same command with --resume --mapfile {}",
-                     terminal_text(path_));
+  return fmt::format("to go on: the same command with --resume --mapfile {}", terminal_text(path_));
 }
 
 }  // namespace imgtool

@@ -12,8 +12,7 @@ namespace io {
 
 AlignedMemory::AlignedMemory(std::size_t size) {
   size = align_up(size, buffer_alignment);
-  void* memory =
-      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* memory = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (memory == MAP_FAILED) throw std::bad_alloc();
   bytes_ = {static_cast<std::byte*>(memory), size};
 }

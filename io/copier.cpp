@@ -129,8 +129,7 @@ Task<> Copier::write_chunk(Pass& pass, const Chunk& chunk) {
   if (&pass == passes_.front().get()) note_lag(chunk.members, finished);
 }
 
-Task<> Copier::write_to(std::size_t index, const Chunk& chunk,
-                        Ring::Clock::time_point& finished) {
+Task<> Copier::write_to(std::size_t index, const Chunk& chunk, Ring::Clock::time_point& finished) {
   CopyTarget& copy = targets_[index];
   const ByteRange range = chunk.extent.range;
   if (!copy.live()) co_return;

@@ -50,8 +50,8 @@ struct CopyTarget {
 class Copier {
  public:
   // All references outlive the copier. `targets` may be empty: then the source is only read.
-  Copier(Ring& ring, Source& source, std::vector<CopyTarget>& targets,
-         const CopyOptions& options, CopyObserver& observer, const StopFlag& stop);
+  Copier(Ring& ring, Source& source, std::vector<CopyTarget>& targets, const CopyOptions& options,
+         CopyObserver& observer, const StopFlag& stop);
 
   // To be set before run(); each may be null. The ledger has the options' chunk size.
   void keep_digests(ChunkLedger* ledger) noexcept { ledger_ = ledger; }

@@ -17,8 +17,8 @@ enum class ZeroMethod : std::uint8_t {
 };
 
 struct FileTargetOptions {
-  bool direct = true;           // past the page cache, where the file can
-  bool starts_as_zeros = false; // a file just made: zeros are there already
+  bool direct = true;            // past the page cache, where the file can
+  bool starts_as_zeros = false;  // a file just made: zeros are there already
   ZeroMethod first_zero_method = ZeroMethod::punch_hole;
 };
 

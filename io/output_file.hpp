@@ -1,7 +1,7 @@
 // A file that appears under its name only when it is complete and on the disk.
 //
-// It is written as NAME.imgtool-partial in the same directory, locked, so that two writers cannot meet.
-// A left-over one of a run that was killed is taken over; a run that fails removes its own.
+// It is written as NAME.imgtool-partial in the same directory, locked, so that two writers cannot
+// meet. A left-over one of a run that was killed is taken over; a run that fails removes its own.
 #pragma once
 
 #include <string>

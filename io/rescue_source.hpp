@@ -16,9 +16,7 @@ class RescueSource final : public Source {
 
   [[nodiscard]] const std::string& name() const override { return disk_.name(); }
   [[nodiscard]] std::optional<std::uint64_t> size() const override { return disk_.size(); }
-  [[nodiscard]] Extent extent_at(std::uint64_t offset) override {
-    return disk_.extent_at(offset);
-  }
+  [[nodiscard]] Extent extent_at(std::uint64_t offset) override { return disk_.extent_at(offset); }
   // Throws only what has nothing to do with a bad sector, such as a disk that went away.
   Task<std::size_t> read(ByteRange range, Buffer buffer) override;
 

@@ -45,9 +45,9 @@ bool has_what_we_need(io_uring& ring) {
   io_uring_probe* probe = io_uring_get_probe_ring(&ring);
   if (probe == nullptr) return false;
   bool all = true;
-  for (const int operation : {IORING_OP_READ, IORING_OP_WRITE, IORING_OP_READ_FIXED,
-                              IORING_OP_WRITE_FIXED, IORING_OP_FALLOCATE, IORING_OP_FSYNC,
-                              IORING_OP_POLL_ADD, IORING_OP_LINK_TIMEOUT}) {
+  for (const int operation :
+       {IORING_OP_READ, IORING_OP_WRITE, IORING_OP_READ_FIXED, IORING_OP_WRITE_FIXED,
+        IORING_OP_FALLOCATE, IORING_OP_FSYNC, IORING_OP_POLL_ADD, IORING_OP_LINK_TIMEOUT}) {
     all = all && io_uring_opcode_supported(probe, operation) != 0;
   }
   io_uring_free_probe(probe);
@@ -93,7 +93,7 @@ class UringRing final : public Ring {
     slots_taken_ &= ~(1U << slot);
   }
 
-  bool register_buffers(std::span<const std::span<std::byte>> buffers) override {
+  bool register_buffers(std::span<const std::span<std::byte> > buffers) override {
     std::vector<iovec> vectors;
     vectors.reserve(buffers.size());
     for (const auto& bytes : buffers) vectors.push_back({bytes.data(), bytes.size()});
@@ -115,7 +115,7 @@ class UringRing final : public Ring {
   }
 
   void reap(std::chrono::milliseconds timeout,
-            std::vector<std::coroutine_handle<>>& completed) override {
+            std::vector<std::coroutine_handle<> >& completed) override {
     if (!wake_armed_) arm_wake();
     __kernel_timespec limit{timeout.count() / 1000, (timeout.count() % 1000) * 1'000'000};
     io_uring_cqe* first = nullptr;
@@ -134,7 +134,7 @@ class UringRing final : public Ring {
 
   void wake() override { eventfd_write(wake_fd_, 1); }
 
-  void collect(std::vector<std::coroutine_handle<>>& completed) {
+  void collect(std::vector<std::coroutine_handle<> >& completed) {
     io_uring_cqe* completion = nullptr;
     while (io_uring_peek_cqe(&ring_, &completion) == 0) {
       const std::uint64_t tag = completion->user_data;
@@ -157,8 +157,8 @@ class UringRing final : public Ring {
   // A poll that its linked timeout cancelled.
   static bool timed_out(const Operation& operation, std::int64_t result) {
     const auto kind = operation.request().kind;
-    return result == -ECANCELED && (kind == Request::Kind::await_readable ||
-                                    kind == Request::Kind::await_writable);
+    return result == -ECANCELED &&
+           (kind == Request::Kind::await_readable || kind == Request::Kind::await_writable);
   }
 
   io_uring_sqe* next_entry(unsigned count_linked = 1) {

@@ -70,8 +70,7 @@ void Verifier::run(std::vector<Medium>& media, const std::vector<ByteRange>& ran
   Cursor counting{&ranges};
   while (const auto chunk = next_chunk(counting)) total += chunk->length;
 
-  const unsigned lanes_each =
-      std::max(2U, options_.lanes / static_cast<unsigned>(media.size()));
+  const unsigned lanes_each = std::max(2U, options_.lanes / static_cast<unsigned>(media.size()));
   const BufferPool buffers(ring_, lanes_each * static_cast<unsigned>(media.size()),
                            ledger_.chunk_size());
   std::vector<Cursor> cursors(media.size(), Cursor{&ranges});
@@ -151,8 +150,7 @@ std::vector<ByteRange> Verifier::locate(Medium& medium, std::size_t limit) {
 }
 
 Task<> Verifier::locate_in_chunk(Medium& medium, ByteRange chunk, std::vector<ByteRange>& found) {
-  const bool zeros =
-      ledger_.state(ledger_.index_of(chunk.offset)) == ChunkLedger::State::zeros;
+  const bool zeros = ledger_.state(ledger_.index_of(chunk.offset)) == ChunkLedger::State::zeros;
   if (!zeros && image_ == nullptr) {
     append_difference(found, chunk);
     co_return;
@@ -166,9 +164,8 @@ Task<> Verifier::locate_in_chunk(Medium& medium, ByteRange chunk, std::vector<By
     append_difference(found, chunk);
     co_return;
   }
-  for (const ByteRange& range :
-       differences(expected.bytes().first(chunk.length), actual.bytes().first(chunk.length),
-                   chunk.offset)) {
+  for (const ByteRange& range : differences(expected.bytes().first(chunk.length),
+                                            actual.bytes().first(chunk.length), chunk.offset)) {
     append_difference(found, range);
   }
 }

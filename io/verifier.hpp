@@ -20,8 +20,8 @@
 namespace io {
 
 struct VerifyOptions {
-  unsigned lanes = 16;             // over all media
-  std::optional<unsigned> sample;  // read one chunk in so many, and both ends
+  unsigned lanes = 16;                 // over all media
+  std::optional<unsigned> sample;      // read one chunk in so many, and both ends
   std::uint64_t bytes_per_second = 0;  // over all media; 0: as fast as it goes
 };
 

@@ -55,9 +55,8 @@ void describe(CommandLine& line, BurnOptions& o) {
                                              {"never", Discard::never}}),
               "zeros give space back to the disk, the whole disk does first, or none does");
   line.option("direct",
-              choice_into(o.target.direct, {{"auto", Direct::automatic},
-                                            {"on", Direct::on},
-                                            {"off", Direct::off}}),
+              choice_into(o.target.direct,
+                          {{"auto", Direct::automatic}, {"on", Direct::on}, {"off", Direct::off}}),
               "write past the page cache where possible, or fail, or through it");
   add_tuning_options(line, o.tuning);
   line.force_option(o.target.overwrite_files);
@@ -96,8 +95,8 @@ void refuse_doubles(const std::vector<std::string>& paths) {
   for (std::size_t index = 0; index < paths.size(); ++index) {
     for (std::size_t other = 0; other < index; ++other) {
       if (!same_place(paths[index], paths[other])) continue;
-      throw UsageError(fmt::format("burn: {} and {} are the same target, given twice",
-                                   paths[other], paths[index]));
+      throw UsageError(fmt::format("burn: {} and {} are the same target, given twice", paths[other],
+                                   paths[index]));
     }
   }
 }

@@ -63,7 +63,7 @@ void compare(io::Verifier& verifier, std::vector<Comparison>& targets, std::uint
 Json describe(const Comparison& target) {
   Json entry;
   entry["path"] = target.file.path();
-  entry["status"] = target.medium.read_error    ? "unreadable"
+  entry["status"] = target.medium.read_error     ? "unreadable"
                     : target.differences.empty() ? "same"
                                                  : "differs";
   entry["differences"] = Json::array();
