@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <filesystem>
+#include <thread>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -19,6 +21,8 @@
 namespace imgtool {
 namespace {
 
+constexpr std::chrono::seconds patience{2};
+constexpr std::chrono::milliseconds retry_pause{20};
 constexpr std::uint64_t largest_file = (std::uint64_t{1} << 63) - 1;
 
 io::Error refusal(const std::string& path, std::string text) {
@@ -66,26 +70,36 @@ void BurnTarget::open_device(const io::DeviceInventory& inventory, const io::Dev
     device_ = *known;
     queue_ = inventory.queue_limits(*known);
   }
-  try {
-    file_ = io::File(path_, O_RDWR | O_EXCL);
-  } catch (const io::Error& error) {
-    if (error.error_number() == EROFS || error.error_number() == EACCES) {
-      throw refusal(path_, fmt::format("cannot be opened for writing: {}",
-                                       io::errno_text(error.error_number())));
-    }
-    if (error.error_number() != EBUSY) throw;
-    // It was free a moment ago, or it is held where we cannot see.
+  // The kernel lets go of a killed io_uring job's files only some time after it is gone.
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (!try_open_exclusively()) {
     const auto reasons = usage.reasons_not_to_write(path_, {image});
-    throw refusal(path_, reasons.empty()
-                             ? "is in use, by a mount in another namespace or a driver; nothing "
-                               "here tells by what"
-                             : in_words(reasons));
+    if (!reasons.empty()) throw refusal(path_, in_words(reasons));
+    if (std::chrono::steady_clock::now() >= deadline) {
+      throw refusal(path_,
+                    "is in use, by a mount in another namespace or a driver; nothing here tells "
+                    "by what");
+    }
+    std::this_thread::sleep_for(retry_pause);
   }
   const io::FileStatus status = file_.status();
   if (device_ && status.identity.device != device_->number) {
     throw refusal(path_, "became another device while it was opened");
   }
   capacity_ = status.size;
+}
+
+// False: something holds it.
+bool BurnTarget::try_open_exclusively() {
+  try {
+    file_ = io::File(path_, O_RDWR | O_EXCL);
+  } catch (const io::Error& error) {
+    if (error.error_number() == EBUSY) return false;
+    if (error.error_number() != EROFS && error.error_number() != EACCES) throw;
+    throw refusal(path_, fmt::format("cannot be opened for writing: {}",
+                                     io::errno_text(error.error_number())));
+  }
+  return true;
 }
 
 void BurnTarget::open_file() {

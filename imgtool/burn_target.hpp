@@ -70,6 +70,7 @@ class BurnTarget {
   [[nodiscard]] io::File& file() { return output_ ? output_->file() : file_; }
   void open_device(const io::DeviceInventory& inventory, const io::DeviceUsage& usage,
                    const std::string& image);
+  [[nodiscard]] bool try_open_exclusively();
   void open_file();
   void check_serial() const;
   void check_size() const;

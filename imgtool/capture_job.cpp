@@ -76,6 +76,13 @@ void CaptureJob::open_target() {
     target_ = std::make_unique<io::PipeTarget>(ring_, pipe_);
     return;
   }
+  if (io::exists(options_.output)) {
+    const io::DeviceUsage usage(inventory_);
+    const auto reasons = usage.reasons_not_to_write(options_.output, {options_.device});
+    if (!reasons.empty()) {
+      throw io::Error(io::ErrorKind::refused, options_.output, reasons.front().phrase());
+    }
+  }
   output_ = std::make_unique<io::OutputFile>(
       options_.output, options_.force,
       options_.resume ? io::OutputFile::Start::resume : io::OutputFile::Start::empty);

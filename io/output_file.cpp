@@ -1,8 +1,10 @@
 #include "io/output_file.hpp"
 
 #include <cerrno>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <thread>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -12,6 +14,9 @@
 
 namespace io {
 namespace {
+
+constexpr std::chrono::seconds patience{2};
+constexpr std::chrono::milliseconds retry_pause{20};
 
 // Through links, so that replacing changes what they lead to and not the links.
 std::string resolved(const std::string& path) {
@@ -47,7 +52,13 @@ OutputFile::OutputFile(const std::string& path, bool replace, Start start)
 }
 
 void OutputFile::lock() {
-  if (flock(file_.fd(), LOCK_EX | LOCK_NB) != 0) {
+  // The kernel lets go of a killed io_uring job's files only some time after it is gone.
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (flock(file_.fd(), LOCK_EX | LOCK_NB) != 0) {
+    if (std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::sleep_for(retry_pause);
+      continue;
+    }
     throw Error(ErrorKind::refused, partial_path_, "another imgtool is writing it");
   }
   if (file_.status().identity != status_of(partial_path_).identity) {

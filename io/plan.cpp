@@ -23,17 +23,16 @@ Plan::Plan(Source& source, std::uint64_t chunk_size, std::vector<ByteRange> todo
   if (!todo_.empty()) position_ = todo_.front().offset;
 }
 
-// Nothing where kinds meet in one chunk: then it is copied as data.
-std::optional<ExtentKind> Plan::kind_of(ByteRange chunk) {
+ExtentKind kind_of(Source& source, ByteRange chunk) {
   std::optional<ExtentKind> kind;
   for (std::uint64_t at = chunk.offset; at < chunk.end();) {
-    const Extent extent = source_.extent_at(at);
+    const Extent extent = source.extent_at(at);
     const ExtentKind here = simplified(extent.kind);
-    if (here == ExtentKind::data || (kind && *kind != here)) return std::nullopt;
+    if (here == ExtentKind::data || (kind && *kind != here)) return ExtentKind::data;
     kind = here;
     at = extent.range.end();
   }
-  return kind;
+  return kind.value_or(ExtentKind::data);
 }
 
 std::optional<Extent> Plan::next() {
@@ -45,15 +44,13 @@ std::optional<Extent> Plan::next() {
   const std::uint64_t limit = std::min(end_, todo_[current_].end());
   Extent given{range_between(position_, std::min(position_ + chunk_size_, limit)),
                ExtentKind::data};
-  const auto kind = kind_of(given.range);
-  if (kind && *kind != ExtentKind::data) {
-    given.kind = *kind;
-    while (given.range.end() < limit && given.range.length < longest_zeros) {
-      const ByteRange more =
-          range_between(given.range.end(), std::min(given.range.end() + chunk_size_, limit));
-      if (kind_of(more) != kind) break;
-      given.range.length += more.length;
-    }
+  given.kind = kind_of(source_, given.range);
+  while (given.kind != ExtentKind::data && given.range.end() < limit &&
+         given.range.length < longest_zeros) {
+    const ByteRange more =
+        range_between(given.range.end(), std::min(given.range.end() + chunk_size_, limit));
+    if (kind_of(source_, more) != given.kind) break;
+    given.range.length += more.length;
   }
   position_ = given.range.end();
   return given;

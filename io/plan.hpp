@@ -29,8 +29,6 @@ class Plan {
   void stop_at(std::uint64_t end) noexcept { end_ = end; }
 
  private:
-  [[nodiscard]] std::optional<ExtentKind> kind_of(ByteRange chunk);
-
   Source& source_;
   std::uint64_t chunk_size_;
   std::vector<ByteRange> todo_;
@@ -38,6 +36,9 @@ class Plan {
   std::uint64_t position_ = 0;
   std::uint64_t end_ = ~std::uint64_t{0};
 };
+
+// The kind of all of `chunk`: data, hole (whatever reads as zeros) or skip. Data where kinds meet.
+ExtentKind kind_of(Source& source, ByteRange chunk);
 
 // `ranges` as a plan wants them: ascending, disjoint, each from a multiple of chunk_size on;
 // every byte of them from `begin` (such a multiple) on is in the result.

@@ -6,6 +6,7 @@
 
 #include "io/buffer_pool.hpp"
 #include "io/difference.hpp"
+#include "io/plan.hpp"
 
 namespace io {
 namespace {
@@ -98,23 +99,25 @@ Task<> Verifier::verify_lane(Medium& medium, Cursor& cursor, Buffer buffer) {
       abandoned_ = true;
       throw;
     }
-    if (!co_await is_as_recorded(medium, *chunk, buffer)) medium.bad_chunks.push_back(*chunk);
+    const bool matters =
+        ledger_.state(ledger_.index_of(chunk->offset)) != ChunkLedger::State::unknown;
+    if (matters && !co_await is_as_recorded(medium, *chunk, buffer)) {
+      medium.bad_chunks.push_back(*chunk);
+    }
     observer_.completed(Phase::verify, medium.index, chunk->length);
   }
 }
 
-// Sees to it that the ledger knows the chunk. Media that come to it at the same time share one
-// read of the image.
+// Sees to it that the ledger knows the chunk, unless it is to be skipped. Media that come to it at
+// the same time share one read of the image.
 Task<> Verifier::learn(ByteRange chunk, Buffer buffer) {
   const std::uint64_t index = ledger_.index_of(chunk.offset);
   while (being_learned_.contains(index)) co_await learners_.wait();
   if (ledger_.state(index) != ChunkLedger::State::unknown) co_return;
   assert(image_ != nullptr);
-  const Extent extent = image_->extent_at(chunk.offset);
-  if (extent.reads_as_zero() && extent.range.end() >= chunk.end()) {
-    ledger_.record_zeros(chunk);
-    co_return;
-  }
+  const ExtentKind kind = kind_of(*image_, chunk);
+  if (kind == ExtentKind::hole) ledger_.record_zeros(chunk);
+  if (kind != ExtentKind::data) co_return;
   being_learned_.insert(index);
   try {
     co_await image_->read(chunk, buffer);

@@ -16,6 +16,7 @@
 #include "imgtool/report.hpp"
 #include "imgtool/signals.hpp"
 #include "imgtool/usage_error.hpp"
+#include "io/skip_holes.hpp"
 
 namespace imgtool {
 namespace {
@@ -28,6 +29,7 @@ struct BurnOptions {
   std::optional<ExpectedDigest> digest;
   std::optional<std::string> mapfile;
   bool resume = false;
+  bool skip_holes = false;
   BurnTargetOptions target;
   TuningOptions tuning;
   JobOptions job;
@@ -49,6 +51,8 @@ void describe(CommandLine& line, BurnOptions& o) {
   line.option("mapfile", text_into(o.mapfile, "FILE"),
               "note here what is done, as ddrescue does, for --resume");
   line.option("resume", flag_into(o.resume), "go on where --mapfile says the last run stopped");
+  line.option("skip-holes", flag_into(o.skip_holes),
+              "leave on the target what it has where the image has holes (default: zeros)");
   line.option("discard",
               choice_into(o.target.discard, {{"auto", Discard::automatic},
                                              {"always", Discard::always},
@@ -166,8 +170,9 @@ int run_burn(const Arguments& arguments) {
 
   Progress progress(o.targets, o.job);
   const auto begin = std::chrono::steady_clock::now();
-  BurnJob job(*ring, image.source(), targets, job_options(o, image.source().size(), targets),
-              progress, stop_flag());
+  io::SkipHoles without_holes(image.source());
+  BurnJob job(*ring, o.skip_holes ? static_cast<io::Source&>(without_holes) : image.source(),
+              targets, job_options(o, image.source().size(), targets), progress, stop_flag());
   if (journal) {
     job.keep_journal(0, journal->journal(), [&](io::Journal&) { journal->save(); });
   }
