@@ -1,0 +1,49 @@
+"""What bash completion offers for words typed so far."""
+import os
+import pathlib
+
+from imgtool_testing import IMGTOOL, TestCase, main, requires, run
+
+SCRIPT = pathlib.Path(__file__).parents[2] / "imgtool" / "completions" / "imgtool.bash"
+
+
+@requires("bash")
+class Completion(TestCase):
+    def offered(self, *words):
+        """The last word is the one under the cursor. bash hands over "--a=b" as three words."""
+        quoted = " ".join(f"'{word}'" for word in words)
+        program = f"""
+            source '{SCRIPT}'
+            cd '{self.dir}'
+            COMP_WORDS=(imgtool {quoted}) COMP_CWORD={len(words)}
+            _imgtool
+            printf '%s\\n' "${{COMPREPLY[@]}}" """
+        path = f"{pathlib.Path(IMGTOOL).parent}{os.pathsep}{os.environ['PATH']}"
+        result = run(["bash", "-c", program], env={"PATH": path})
+        self.assertEqual(result.err, "")
+        return set(result.out.split())
+
+    def test_commands(self):
+        self.assertLessEqual({"burn", "capture", "help", "--version"}, self.offered(""))
+        self.assertEqual(self.offered("bu"), {"burn"})
+        self.assertEqual(self.offered("help", "bu"), {"burn"})
+
+    def test_options(self):
+        self.assertEqual(self.offered("burn", "--ver"), {"--verbose", "--verify"})
+        self.assertEqual(self.offered("-v", "burn", "--exp"), {"--expect-serial"})
+
+    def test_choices(self):
+        self.assertEqual(self.offered("burn", "--verify", ""), {"full", "sample", "none"})
+        self.assertEqual(self.offered("burn", "--verify", "=", "s"), {"sample"})
+        self.assertEqual(self.offered("burn", "--verify", "="), {"full", "sample", "none"})
+
+    def test_files_where_a_file_belongs(self):
+        (self.dir / "golden.img").touch()
+        self.assertEqual(self.offered("burn", "gol"), {"golden.img"})
+        self.assertEqual(self.offered("burn", "--mapfile", "gol"), {"golden.img"})
+        self.assertEqual(self.offered("burn", "--yes", "gol"), {"golden.img"})
+        self.assertEqual(self.offered("burn", "--expect-serial", "gol"), set())
+
+
+if __name__ == "__main__":
+    main()
