@@ -112,7 +112,14 @@ std::string CaptureJob::advice() const { return journal_file_ ? journal_file_->a
 
 std::vector<io::ByteRange> CaptureJob::to_do() const {
   if (!options_.resume) return {io::ByteRange{0, size_}};
-  return io::on_grid(copies_.front().journal->todo(), copy_options_.chunk_size, 0);
+  auto todo = copies_.front().journal->todo();
+  if (options_.rescue) {
+    // What could not be read the last time may be readable now.
+    for (const auto& entry : copies_.front().journal->states()) {
+      if (entry.value == io::BlockState::bad) todo.push_back(entry.range);
+    }
+  }
+  return io::on_grid(std::move(todo), copy_options_.chunk_size, 0);
 }
 
 void CaptureJob::run(io::CopyObserver& observer) {

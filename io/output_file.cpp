@@ -37,11 +37,14 @@ OutputFile::OutputFile(const std::string& path, bool replace, Start start)
     : path_(resolved(path)), partial_path_(path_ + ".imgtool-partial"), replace_(replace) {
   std::error_code error;
   const auto status = std::filesystem::status(path_, error);
+  in_place_ = start == Start::resume && !std::filesystem::exists(partial_path_) &&
+              std::filesystem::is_regular_file(status);
+  if (in_place_) partial_path_ = path_;
   if (std::filesystem::exists(status)) {
     if (!std::filesystem::is_regular_file(status)) {
       throw Error(ErrorKind::refused, path_, "is not a regular file, so it is not replaced");
     }
-    if (!replace) {
+    if (!replace && !in_place_) {
       throw Error(ErrorKind::refused, path_, "exists already; --force replaces it");
     }
   }
@@ -67,11 +70,12 @@ void OutputFile::lock() {
 }
 
 OutputFile::~OutputFile() {
-  if (!published_ && !keep_) unlink(partial_path_.c_str());
+  if (!published_ && !keep_ && !in_place_) unlink(partial_path_.c_str());
 }
 
 void OutputFile::publish() {
   file_.sync();
+  if (in_place_) return;
   if (!replace_ && access(path_.c_str(), F_OK) == 0) {
     throw Error(ErrorKind::refused, path_, "appeared meanwhile; --force replaces it");
   }

@@ -15,7 +15,8 @@ class OutputFile {
   enum class Start : std::uint8_t { empty, resume };
 
   // Refuses (ErrorKind::refused) a name that exists, unless `replace`, and one that another run
-  // is writing. Start::resume keeps the bytes of an earlier run, whose file must exist.
+  // is writing. Start::resume goes on with what an earlier run left half-written, or in place
+  // with what it had finished.
   OutputFile(const std::string& path, bool replace, Start start = Start::empty);
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
@@ -38,6 +39,7 @@ class OutputFile {
   std::string path_;
   std::string partial_path_;
   bool replace_;
+  bool in_place_ = false;  // the file has its name already
   bool keep_ = false;
   bool published_ = false;
   File file_;
