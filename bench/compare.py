@@ -8,10 +8,13 @@ end, also after Ctrl-C.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import fcntl
 import os
 import signal
 import sys
 from pathlib import Path
+from typing import Iterator
 
 import cases
 from harness import report
@@ -19,6 +22,7 @@ from harness.runner import Results, Rules, run_case, say
 from harness.workshop import BenchError, Workshop
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+ONE_AT_A_TIME = "/run/lock/imgtool-bench"
 UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 
@@ -69,6 +73,18 @@ def find_imgtool(given: str) -> str:
     return str(files[-1]) if files else "imgtool"
 
 
+@contextlib.contextmanager
+def only_bench() -> Iterator[None]:
+    """Two benches at once would measure each other: the second waits for the first."""
+    with open(ONE_AT_A_TIME, "a", encoding="utf-8") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("bench: waiting until the bench that runs now is over")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 def stop(number: int, _frame: object) -> None:
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)  # a second Ctrl-C must not stop the cleaning up
@@ -87,7 +103,7 @@ def main() -> int:
     status = 0
     try:
         imgtool = find_imgtool(options.imgtool)
-        with Workshop(options.work_dir.resolve(), options.size, imgtool) as workshop:
+        with only_bench(), Workshop(options.work_dir.resolve(), options.size, imgtool) as workshop:
             for name in options.case or cases.ALL:
                 try:
                     finished.append(run_case(cases.ALL[name], workshop, rules))
