@@ -160,7 +160,11 @@ std::string BurnTarget::identity_text() const {
 void BurnTarget::start(io::Ring& ring) {
   io::FileTargetOptions options;
   options.direct = options_.direct != Direct::off;
-  if (options_.discard == Discard::never) {
+  // A loop device stalls the writes behind it while it punches its file: for a half-sparse image
+  // of 2 GiB on ext4, 7.6 s against 4.2 s (medians of five, interleaved).
+  const bool slow_to_punch = device_ && device_->kind == io::DeviceKind::loop;
+  if (options_.discard == Discard::never ||
+      (options_.discard == Discard::automatic && slow_to_punch)) {
     options.first_zero_method = io::ZeroMethod::zero_range;
   }
   if (!device_ && options_.image_size && file().size() < *options_.image_size) {
