@@ -192,7 +192,7 @@ void append_block(std::string& text, io::ByteRange range, BlockStatus status) {
 // Through links; a name that is no regular file, such as /dev/null, must not be renamed over.
 std::filesystem::path resolved(const std::string& path) {
   std::error_code error;
-  const auto canonical = std::filesystem::canonical(path, error);
+  auto canonical = std::filesystem::canonical(path, error);
   if (error) return path;
   if (!std::filesystem::is_regular_file(canonical, error)) {
     throw io::Error(io::ErrorKind::refused, path, "is not a regular file, so it is no mapfile");

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <openssl/evp.h>
 
+#include "io/byte_range.hpp"
 #include "io/error.hpp"
 #include "io/xxh3_engine.hpp"
 
@@ -137,7 +138,7 @@ Digest& Digest::operator=(Digest&&) noexcept = default;
 void Digest::update(std::span<const std::byte> bytes) { state_->update(bytes); }
 
 void Digest::update_zeros(std::uint64_t count) {
-  static constexpr std::array<std::byte, 64 * 1024> zeros{};
+  static constexpr std::array<std::byte, 64 * KiB> zeros{};
   while (count > 0) {
     const auto step = static_cast<std::size_t>(std::min<std::uint64_t>(count, zeros.size()));
     state_->update(std::span(zeros).first(step));
