@@ -49,10 +49,9 @@ Operation Ring::await_writable(int fd, std::chrono::milliseconds timeout) {
 Operation Ring::nop() { return {*this, {}}; }
 
 void Ring::post(std::coroutine_handle<> waiter) {
-  {
-    const std::lock_guard lock(posted_mutex_);
-    posted_.push_back(waiter);
-  }
+  // The lock is held until wake() is done: once it is free, the waiter may go on and end the ring.
+  const std::lock_guard lock(posted_mutex_);
+  posted_.push_back(waiter);
   wake();
 }
 
