@@ -9,7 +9,6 @@
 
 #include "imgtool/human.hpp"
 #include "imgtool/usage_error.hpp"
-#include "io/digest.hpp"
 
 namespace imgtool {
 namespace {
@@ -152,7 +151,7 @@ ExpectedDigest parse_digest(std::string_view word) {
     throw UsageError(
         fmt::format("'{}' does not have the {} hexadecimal digits of {}", word, digits, name));
   }
-  return {std::string(name), std::move(hex)};
+  return {*algorithm, std::move(hex)};
 }
 
 std::string join(const std::vector<std::string>& words, std::string_view separator) {

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "io/digest.hpp"
+
 namespace imgtool {
 
 // Bytes: a number, maybe with a fraction, maybe followed by K M G T P or KiB MiB ... (powers of
@@ -24,7 +26,7 @@ std::uint64_t parse_count(std::string_view word, std::uint64_t least, std::uint6
 
 // What a digest has to be: "sha256:9f86d081...". The hexadecimal digits come back in lower case.
 struct ExpectedDigest {
-  std::string algorithm;
+  io::DigestAlgorithm algorithm;
   std::string hex;
 };
 ExpectedDigest parse_digest(std::string_view word);

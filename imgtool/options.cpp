@@ -174,6 +174,7 @@ std::vector<CommandLine::Word> CommandLine::split(const Arguments& arguments) co
     }
   } catch (const po::unknown_option& error) {
     std::vector<std::string> known;
+    known.reserve(options_.size());
     for (const Option& option : options_) {
       known.push_back(spoken_name(option.names));
     }

@@ -139,7 +139,7 @@ BurnJobOptions job_options(const BurnOptions& o, std::optional<std::uint64_t> im
   options.copy = choose_copy_options(o.tuning, image_size, queues);
   options.verify = o.verify;
   if (o.digest) {
-    options.algorithm = io::parse_digest_name(o.digest->algorithm);
+    options.algorithm = o.digest->algorithm;
     options.expected_digest = o.digest->hex;
   }
   return options;

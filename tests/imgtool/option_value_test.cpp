@@ -94,7 +94,7 @@ TEST(ParseDigest, LowersTheCaseAndCountsTheDigits) {
   const std::string hex(64, 'a');
   EXPECT_EQ(parse_digest("sha256:" + hex).hex, hex);
   EXPECT_EQ(parse_digest("xxh3:0123456789ABCDEF").hex, "0123456789abcdef");
-  EXPECT_EQ(parse_digest("xxh3:0123456789ABCDEF").algorithm, "xxh3");
+  EXPECT_EQ(parse_digest("xxh3:0123456789ABCDEF").algorithm, io::DigestAlgorithm::xxh3);
   EXPECT_THAT(usage_error_of([] { parse_digest("xxh3:0123"); }), HasSubstr("16 hexadecimal"));
   EXPECT_THAT(usage_error_of([] { parse_digest("xxh3:0123456789abcdeg"); }),
               HasSubstr("hexadecimal"));
