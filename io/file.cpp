@@ -1,6 +1,7 @@
 #include "io/file.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -75,18 +76,20 @@ FileStatus File::status() const {
   struct stat found {};
   if (fstat(fd(), &found) != 0) throw Error::system("stat", path_, errno);
   FileStatus status = status_from(found);
-  if (status.kind == FileKind::block_device &&
-      ioctl(fd(), BLKGETSIZE64, &status.size) != 0) {
+  if (status.kind == FileKind::block_device && ioctl(fd(), BLKGETSIZE64, &status.size) != 0) {
     throw Error::system("asking the size", path_, errno);
   }
   return status;
 }
 
-bool File::set_direct(bool on) {
+bool File::try_direct() {
   const int flags = fcntl(fd(), F_GETFL);
   if (flags < 0) throw Error::system("fcntl", path_, errno);
-  const int wanted = on ? flags | O_DIRECT : flags & ~O_DIRECT;
-  return fcntl(fd(), F_SETFL, wanted) == 0;
+  if (fcntl(fd(), F_SETFL, flags | O_DIRECT) != 0) return false;
+  alignas(safe_alignment) std::array<std::byte, safe_alignment> block;
+  if (pread(fd(), block.data(), block.size(), 0) >= 0 || errno != EINVAL) return true;
+  fcntl(fd(), F_SETFL, flags & ~O_DIRECT);
+  return false;
 }
 
 Alignment File::direct_alignment() const {
@@ -102,8 +105,8 @@ Alignment File::direct_alignment() const {
 std::size_t File::read_at(std::uint64_t offset, std::span<std::byte> buffer) const {
   std::size_t done = 0;
   while (done < buffer.size()) {
-    const ssize_t count = pread(fd(), buffer.data() + done, buffer.size() - done,
-                                static_cast<off_t>(offset + done));
+    const ssize_t count =
+        pread(fd(), buffer.data() + done, buffer.size() - done, static_cast<off_t>(offset + done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) {
       throw Error::system("read", path_, errno, ByteRange{offset + done, buffer.size() - done});
@@ -117,8 +120,8 @@ std::size_t File::read_at(std::uint64_t offset, std::span<std::byte> buffer) con
 void File::write_at(std::uint64_t offset, std::span<const std::byte> buffer) const {
   std::size_t done = 0;
   while (done < buffer.size()) {
-    const ssize_t count = pwrite(fd(), buffer.data() + done, buffer.size() - done,
-                                 static_cast<off_t>(offset + done));
+    const ssize_t count =
+        pwrite(fd(), buffer.data() + done, buffer.size() - done, static_cast<off_t>(offset + done));
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) {
       throw Error::system("write", path_, count < 0 ? errno : EIO,

@@ -68,8 +68,9 @@ class File {
   [[nodiscard]] FileStatus status() const;
   [[nodiscard]] std::uint64_t size() const { return status().size; }
 
-  // Turns O_DIRECT on or off. False: this file (system) has none.
-  bool set_direct(bool on);
+  // Turns O_DIRECT on, and tries it: some file systems take the flag and then refuse every
+  // request. False, and off: there is none here.
+  bool try_direct();
   // The rules of O_DIRECT here: STATX_DIOALIGN, else the logical sector, else 4096.
   [[nodiscard]] Alignment direct_alignment() const;
 

@@ -22,7 +22,7 @@ Error ends_early(const std::string& path, std::uint64_t end) {
 
 FileSource::FileSource(Ring& ring, File& file, std::uint64_t size, bool direct)
     : ring_(ring), file_{ring.remember(file.fd()), file.path()}, size_(size) {
-  if (direct && file.set_direct(true)) alignment_ = file.direct_alignment();
+  if (direct && file.try_direct()) alignment_ = file.direct_alignment();
   has_holes_ = file.status().kind == FileKind::regular;
 }
 

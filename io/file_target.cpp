@@ -47,7 +47,7 @@ FileTarget::FileTarget(Ring& ring, File& file, std::uint64_t capacity,
       block_device_(file.status().kind == FileKind::block_device),
       starts_as_zeros_(options.starts_as_zeros),
       zero_method_(options.first_zero_method) {
-  if (options.direct && file.set_direct(true)) alignment_ = file.direct_alignment();
+  if (options.direct && file.try_direct()) alignment_ = file.direct_alignment();
   // Zeroing requests on a device go by its sectors even where plain writes need not.
   sector_ = block_device_ ? file.direct_alignment().offset : alignment_.offset;
 }
