@@ -25,10 +25,13 @@ std::string resolved(const std::string& path) {
   return error ? path : canonical.string();
 }
 
+// Some file systems (cifs, some of FUSE) have nothing to flush in a directory and say EINVAL.
 void sync_directory_of(const std::string& path) {
   const auto parent = std::filesystem::path(path).parent_path();
   const File directory(parent.empty() ? "." : parent.string(), O_RDONLY | O_DIRECTORY);
-  directory.sync();
+  if (fsync(directory.fd()) != 0 && errno != EINVAL) {
+    throw Error::system("flush", directory.path(), errno);
+  }
 }
 
 }  // namespace
