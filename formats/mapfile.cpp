@@ -3,21 +3,19 @@
 #include <algorithm>
 #include <array>
 #include <cassert>
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
 #include <filesystem>
 #include <iterator>
 #include <span>
 #include <utility>
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 
 #include "io/error.hpp"
 #include "io/file.hpp"
+#include "io/output_file.hpp"
 
 namespace formats {
 namespace {
@@ -189,25 +187,6 @@ void append_block(std::string& text, io::ByteRange range, BlockStatus status) {
                  static_cast<char>(status));
 }
 
-// Through links; a name that is no regular file, such as /dev/null, must not be renamed over.
-std::filesystem::path resolved(const std::string& path) {
-  std::error_code error;
-  auto canonical = std::filesystem::canonical(path, error);
-  if (error) return path;
-  if (!std::filesystem::is_regular_file(canonical, error)) {
-    throw io::Error(io::ErrorKind::refused, path, "is not a regular file, so it is no mapfile");
-  }
-  return canonical;
-}
-
-// Makes a rename last. Some file systems (cifs) have nothing to flush there and say EINVAL.
-void sync_directory(const std::filesystem::path& path) {
-  const io::File directory(path.empty() ? "." : path.string(), O_RDONLY | O_DIRECTORY);
-  if (fsync(directory.fd()) != 0 && errno != EINVAL) {
-    throw io::Error::system("flush", directory.path(), errno);
-  }
-}
-
 }  // namespace
 
 Mapfile parse_mapfile(std::string_view text, const std::string& path) {
@@ -245,23 +224,10 @@ std::optional<Mapfile> load_mapfile(const std::string& path) {
 }
 
 void save_mapfile(const Mapfile& mapfile, const std::string& path) {
-  const std::filesystem::path name = resolved(path);
-  const std::string temporary = name.string() + ".tmp";
-  // A left-over of a run that was killed, or a link that somebody put there, is not written to.
-  unlink(temporary.c_str());
   const std::string text = mapfile_text(mapfile);
-  const io::File file(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
-  try {
-    file.write_at(0, std::as_bytes(std::span(text)));
-    file.sync();
-    if (std::rename(temporary.c_str(), name.c_str()) != 0) {
-      throw io::Error::system("rename to " + name.filename().string(), temporary, errno);
-    }
-  } catch (...) {
-    unlink(temporary.c_str());
-    throw;
-  }
-  sync_directory(name.parent_path());
+  io::OutputFile output(path, /*replace=*/true);
+  output.file().write_at(0, std::as_bytes(std::span(text)));
+  output.publish();
 }
 
 }  // namespace formats

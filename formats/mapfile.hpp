@@ -62,8 +62,8 @@ struct Mapfile {
 // Nothing if there is no such file. A file of more than 64 MiB is refused.
 [[nodiscard]] std::optional<Mapfile> load_mapfile(const std::string& path);
 
-// Writes PATH.tmp, flushes it and renames it, so that after a crash there is the old text or the
-// new one. Where `path` is a link, the file it leads to is replaced.
+// Replaces `path` in one step (io/output_file.hpp): after a crash there is the old text or the new
+// one.
 void save_mapfile(const Mapfile& mapfile, const std::string& path);
 
 }  // namespace formats
