@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "io/error.hpp"
@@ -23,6 +24,13 @@ std::string resolved(const std::string& path) {
   std::error_code error;
   const auto canonical = std::filesystem::canonical(path, error);
   return error ? path : canonical.string();
+}
+
+// Whoever had it locked before us may have renamed it meanwhile.
+bool still_has_name(const File& file) {
+  struct stat named {};
+  const bool exists = stat(file.path().c_str(), &named) == 0;
+  return exists && file.status().identity == FileIdentity{false, named.st_dev, named.st_ino};
 }
 
 // Some file systems (cifs, some of FUSE) have nothing to flush in a directory and say EINVAL.
@@ -67,7 +75,7 @@ void OutputFile::lock() {
     }
     throw Error(ErrorKind::refused, partial_path_, "another imgtool is writing it");
   }
-  if (file_.status().identity != status_of(partial_path_).identity) {
+  if (!still_has_name(file_)) {
     throw Error(ErrorKind::refused, partial_path_, "another imgtool has just finished it");
   }
 }
