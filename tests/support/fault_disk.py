@@ -2,7 +2,8 @@
 
 Parameters: file=PATH, faults=PATH. The faults file is read again for every request; each of its
 lines is "read OFFSET LENGTH" or "write OFFSET LENGTH" and makes requests that touch the range fail
-with EIO. A failing write or zeroing changes nothing.
+with EIO, or "flip OFFSET LENGTH" and inverts the range's bytes when they are read. A failing write
+or zeroing changes nothing.
 """
 import errno
 import os
@@ -10,6 +11,7 @@ import os
 import nbdkit
 
 API_VERSION = 2
+INVERTED = bytes(255 - byte for byte in range(256))
 paths = {}
 
 
@@ -33,15 +35,22 @@ def get_size(fd):
     return os.fstat(fd).st_size
 
 
-def fail_if_asked(kind, offset, length):
+def asked_for(kind, offset, length):
+    """The parts of a request that faults of this kind touch."""
     fd = os.open(paths["faults"], os.O_RDONLY)
     lines = os.read(fd, 1 << 16).decode().splitlines()
     os.close(fd)
     for line in lines:
         what, begin, size = line.split()
-        if what == kind and offset < int(begin) + int(size) and int(begin) < offset + length:
-            nbdkit.set_error(errno.EIO)
-            raise OSError(errno.EIO, f"{kind} fault at {begin}")
+        first, end = max(offset, int(begin)), min(offset + length, int(begin) + int(size))
+        if what == kind and first < end:
+            yield first, end
+
+
+def fail_if_asked(kind, offset, length):
+    for first, end in asked_for(kind, offset, length):
+        nbdkit.set_error(errno.EIO)
+        raise OSError(errno.EIO, f"{kind} fault at {first}")
 
 
 def pread(fd, buf, offset, flags):
@@ -49,6 +58,10 @@ def pread(fd, buf, offset, flags):
     if os.preadv(fd, [buf], offset) != len(buf):
         nbdkit.set_error(errno.EIO)
         raise OSError(errno.EIO, "short read")
+    view = memoryview(buf)
+    for first, end in asked_for("flip", offset, len(buf)):
+        part = view[first - offset:end - offset]
+        part[:] = bytes(part).translate(INVERTED)
 
 
 def pwrite(fd, buf, offset, flags):

@@ -27,6 +27,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -107,6 +108,58 @@ def random_bytes(size, seed=1):
     return random.Random(seed).randbytes(size)
 
 
+def differing_offset(left, right, length=None):
+    """Where two files or devices first differ within `length` bytes (without it, to the longer
+    one's end); None where they do not. Skips what is a hole in both, so large sparse files are
+    cheap."""
+    with open(left, "rb") as a, open(right, "rb") as b:
+        ends = a.seek(0, os.SEEK_END), b.seek(0, os.SEEK_END)
+        if length is None and ends[0] != ends[1]:
+            return min(ends)
+        offset, end = 0, min(ends) if length is None else length
+        while (offset := min(_next_data(a, offset), _next_data(b, offset))) < end:
+            size = min(MiB - offset % MiB, end - offset)
+            pieces = os.pread(a.fileno(), size, offset), os.pread(b.fileno(), size, offset)
+            if pieces[0] != pieces[1]:
+                same = len(os.path.commonprefix(pieces))
+                return offset + same
+            if len(pieces[0]) < size:
+                return offset + len(pieces[0])  # both end before `length`
+            offset += size
+    return None
+
+
+def _next_data(file, offset):
+    try:
+        return os.lseek(file.fileno(), offset, os.SEEK_DATA)
+    except OSError:  # nothing but a hole up to the end
+        return sys.maxsize
+
+
+def flip_byte(path, offset):
+    """Changes one byte of a file in place."""
+    with open(path, "r+b") as file:
+        file.seek(offset)
+        byte = file.read(1)[0]
+        file.seek(offset)
+        file.write(bytes([byte ^ 0x10]))
+
+
+def engines():
+    """The values of --io-engine that this build has. A kernel that forbids io_uring counts as
+    having it: then the tests fail and say why."""
+    result = run([IMGTOOL, "hash", "--io-engine=uring", os.devnull])
+    return ["threads"] if "build has no io_uring" in result.err else ["threads", "uring"]
+
+
+def is_sanitized():
+    """Whether the binary under test was built with a sanitizer, whose memory and speed say
+    nothing about imgtool's own."""
+    with open(IMGTOOL, "rb") as file:
+        content = file.read()
+    return b"__asan_init" in content or b"__tsan_init" in content
+
+
 def wait_until(condition, what, timeout=30):
     """Polls until condition() is true and returns its value; fails the test naming `what`."""
     end = time.monotonic() + timeout
@@ -153,6 +206,23 @@ class TestCase(unittest.TestCase):
         self.addCleanup(self._end, process)
         return process
 
+    def job(self, *args, **options):
+        """Starts imgtool and follows its progress; see Job."""
+        return Job(self, args, **options)
+
+    def assert_refused(self, result, *words):
+        """Exit 3 and one line that has all of `words` in it."""
+        self.assertEqual(result.code, 3, f"\n{result!r}")
+        lines = [line for line in result.err.splitlines() if not line.startswith("{")]
+        self.assertEqual(len(lines), 1, f"\n{result!r}")
+        for word in words:
+            self.assertIn(str(word), lines[0])
+
+    def assert_same_content(self, left, right, length=None):
+        """Two files or devices hold the same bytes, all of them or the first `length`."""
+        offset = differing_offset(left, right, length)
+        self.assertIsNone(offset, f"{left} and {right} differ at offset {offset}")
+
     @staticmethod
     def _end(process):
         if process.poll() is None:
@@ -168,7 +238,10 @@ class TestCase(unittest.TestCase):
     def dense_image(self, size, name=None, seed=1):
         """Random bytes throughout."""
         path = self.path(name)
-        path.write_bytes(random_bytes(size, seed))
+        generator = random.Random(seed)
+        with open(path, "wb") as file:
+            for offset in range(0, size, MiB):
+                file.write(generator.randbytes(min(MiB, size - offset)))
         return path
 
     def half_sparse_image(self, size, name=None, seed=1, run=MiB):
@@ -185,6 +258,16 @@ class TestCase(unittest.TestCase):
                     file.write(bytes(length))
         return path
 
+    def sparse_image(self, size, data, name=None, seed=1):
+        """A hole with random bytes in it; `data` is their offsets and lengths, {offset: length}."""
+        path = self.path(name)
+        with open(path, "wb") as file:
+            file.truncate(size)
+            for offset, length in data.items():
+                file.seek(offset)
+                file.write(random_bytes(length, seed + offset))
+        return path
+
     def zero_image(self, size, name=None):
         """One hole."""
         path = self.path(name)
@@ -198,10 +281,7 @@ class TestCase(unittest.TestCase):
                     fill=0xA5):
         """A loop device; `backing` is a path, or a size for a new file that holds the byte `fill`."""
         if isinstance(backing, int):
-            size, backing = backing, self.path()
-            with open(backing, "wb") as file:
-                for offset in range(0, size, MiB):
-                    file.write(bytes([fill]) * min(MiB, size - offset))
+            backing = self.backing_file(backing, fill)
         options = ["--sector-size", sector_size]
         options += ["--direct-io=on"] if direct_io else []
         options += ["--sizelimit", sizelimit] if sizelimit is not None else []
@@ -214,6 +294,14 @@ class TestCase(unittest.TestCase):
     def _detach(device):
         # Detaching succeeds even while somebody reads the device; then it ends with the last close.
         run(["losetup", "--detach", device])
+
+    def backing_file(self, size, fill=0xA5):
+        """A file that holds the byte `fill` throughout, for loop_device()."""
+        path = self.path()
+        with open(path, "wb") as file:
+            for offset in range(0, size, MiB):
+                file.write(bytes([fill]) * min(MiB, size - offset))
+        return path
 
     def tmpfs(self, size):
         """A directory in memory that holds `size` bytes."""
@@ -236,14 +324,59 @@ class TestCase(unittest.TestCase):
         return FaultDisk(self, backing, **options)
 
 
+class Job:
+    """imgtool at work, with its JSON progress as it comes. Killed when the test ends."""
+
+    def __init__(self, test, args, **options):
+        self._err, self._out = test.path(), test.path()
+        self.lines = []  # the progress so far, one dict a line
+        self.args = [IMGTOOL, *args, "--progress=json"]
+        reader, writer = os.pipe()
+        with open(self._out, "wb") as out, open(self._err, "wb") as err:
+            self.process = test.start([*self.args, f"--progress-fd={writer}"],
+                                      **{"stdin": subprocess.DEVNULL, "stdout": out, "stderr": err,
+                                         "pass_fds": [writer], **options})
+        os.close(writer)
+        self._thread = threading.Thread(target=self._follow, args=[reader])
+        self._thread.start()
+        test.addCleanup(self._thread.join)
+        test.addCleanup(self.process.kill)  # first of the two: cleanups run backwards
+
+    def _follow(self, reader):
+        with open(reader, encoding="utf-8") as progress:
+            for line in progress:
+                self.lines.append(json.loads(line))
+
+    def wait_for(self, phase, done=0, timeout=60):
+        """Waits until a target has completed `done` bytes of a phase; returns that line."""
+        def found():
+            for line in list(self.lines):
+                if line["phase"] == phase and line.get("done", 0) >= done:
+                    return line
+            if not self._thread.is_alive():
+                raise AssertionError(f"ended before {phase} of {done} bytes: {self.finish()!r}")
+            return None
+        return wait_until(found, f"{phase} of {done} bytes", timeout)
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def finish(self, timeout=120):
+        """Waits for the end; returns the Result."""
+        self.process.wait(timeout)
+        self._thread.join(timeout)
+        return Result(self.args, self.process.returncode, self._out.read_bytes(),
+                      self._err.read_bytes())
+
+
 class FaultDisk:
     """A loop device whose ranges can be made to fail at any time. `device` is its path, `backing`
-    the file with its content. Needs root, nbdkit with its python plugin, and nbdfuse."""
+    the file with its content; `write_delay` is what nbdkit's delay filter takes, "50ms". Needs
+    root, nbdkit with its python plugin, and nbdfuse."""
 
-    def __init__(self, test, backing, **options):
+    def __init__(self, test, backing, write_delay=None, **options):
         if isinstance(backing, int):
-            size, backing = backing, test.path()
-            backing.write_bytes(b"\xa5" * size)
+            backing = test.backing_file(backing)
         self.backing = backing
         self._faults = test.path()
         self._faults.write_text("")
@@ -251,11 +384,14 @@ class FaultDisk:
         directory.mkdir()
         socket, disk = directory / "socket", directory / "disk"
         disk.touch()
-        test.start(["nbdkit", "--foreground", "--unix", socket, "--threads", 4, "python",
-                    SUPPORT / "fault_disk.py", f"file={backing}", f"faults={self._faults}"],
+        delay = (["--filter=delay"], [f"wdelay={write_delay}"]) if write_delay else ([], [])
+        test.start(["nbdkit", "--foreground", "--unix", socket, "--threads", 4, *delay[0], "python",
+                    SUPPORT / "fault_disk.py", f"file={backing}", f"faults={self._faults}",
+                    *delay[1]],
                    stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(socket.exists, "nbdkit's socket")
-        test.start(["nbdfuse", disk, "--unix", socket], stdin=subprocess.DEVNULL)
+        test.start(["nbdfuse", disk, "--unix", socket], stdin=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL)
         test.addCleanup(run, ["fusermount3", "-u", "-z", disk])
         size = os.stat(backing).st_size
         wait_until(lambda: os.stat(disk).st_size == size, "nbdfuse's file")
@@ -267,6 +403,10 @@ class FaultDisk:
     def fail_writes(self, offset=0, length=1 << 62):
         """Writes and zeroing requests that touch the range fail; by default all of them."""
         self._add("write", offset, length)
+
+    def flip_reads(self, offset, length):
+        """Reads of the range give other bytes than were written, and no error."""
+        self._add("flip", offset, length)
 
     def heal(self):
         self._replace("")
