@@ -1,0 +1,256 @@
+"""Jobs stopped by Ctrl-C, SIGTERM and SIGHUP, what they leave, and --resume."""
+import signal
+import time
+
+from imgtool_testing import (MiB, check, engines, flip_byte, main, requires, requires_root, run,
+                             sha256)
+from resume_testing import PROMPT_S, ResumeTestCase, bytes_done, rows
+
+
+class Signals(ResumeTestCase):
+    def test_each_stops_a_burn_and_says_how_to_go_on(self):
+        image = self.dense_image(12 * MiB)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for engine in engines():
+                with self.subTest(number=number, engine=engine):
+                    target, mapfile = self.path(), self.path()
+                    args = ["burn", image, target, f"--mapfile={mapfile}", f"--io-engine={engine}"]
+                    result = self.interrupted(*args, number=number, after=4 * MiB, rate="6M")
+                    self.assertIn(str(mapfile), result.err)
+                    self.assertFalse(target.exists())
+                    self.assertGreaterEqual(bytes_done(mapfile), 4 * MiB)
+                    left = self.resumed(*args)
+                    self.assertLessEqual(left, 8 * MiB)
+                    self.assert_same_content(target, image)
+                    self.assertEqual(bytes_done(mapfile), 12 * MiB)
+
+    @requires_root
+    def test_a_stopped_burn_of_a_disk_does_not_look_complete(self):
+        image, backing = self.dense_image(12 * MiB), self.backing_file(12 * MiB)
+        mapfile = self.path()
+        disk = self.loop_device(backing)
+        args = ["burn", image, disk, "--yes", f"--mapfile={mapfile}"]
+        self.interrupted(*args)
+        with open(backing, "rb") as file:
+            self.assertEqual(set(file.read(MiB)), {0})
+        self.assertLess(self.resumed(*args), 10 * MiB)
+        self.assert_same_content(backing, image)
+
+    def test_each_stops_a_capture(self):
+        source = self.half_sparse_image(12 * MiB)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.subTest(number=number):
+                out, mapfile = self.path(), self.path()
+                args = ["capture", source, out, f"--mapfile={mapfile}"]
+                self.interrupted(*args, number=number)
+                self.assertFalse(out.exists())
+                self.assertLess(self.resumed(*args, "--digest=sha256"), 11 * MiB)
+                self.assert_same_content(out, source)
+
+    def test_without_a_mapfile_nothing_is_left(self):
+        image = self.dense_image(8 * MiB)
+        for args in (["burn", image, self.path("out")], ["capture", image, self.path("out")]):
+            with self.subTest(args[0]):
+                job = self.job(*args, "--rate=4M", "--json")
+                job.wait_for("write", MiB)
+                result = self.interrupt(job, signal.SIGTERM)
+                self.assertEqual(result.code, 143, f"\n{result!r}")
+                self.assertEqual(result.json["error"]["kind"], "cancelled")
+                self.assertEqual(list(self.dir.glob("out*")), [])
+
+    def test_while_a_pipe_is_silent(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            process = self.start_imgtool("burn", "-", self.path("out"))
+            process.stdin.write(bytes(3 * MiB))
+            process.stdin.flush()
+            time.sleep(0.3)
+            began = time.monotonic()
+            process.send_signal(number)
+            self.assertEqual(process.wait(30), 128 + number)
+            self.assertLess(time.monotonic() - began, PROMPT_S)
+            self.assertEqual(list(self.dir.glob("out*")), [])
+
+    def test_verify_and_hash_stop_too(self):
+        image = self.dense_image(12 * MiB)
+        for args, phase in ((["verify", image, image], "verify"), (["hash", image], "read")):
+            with self.subTest(args[0]):
+                job = self.job(*args, "--rate=4M")
+                job.wait_for(phase, MiB)
+                result = self.interrupt(job, signal.SIGINT)
+                self.assertEqual((result.code, result.out), (130, ""), f"\n{result!r}")
+
+    def test_a_second_one_ends_it_at_once(self):
+        job = self.job("burn", self.dense_image(12 * MiB), self.path(), "--rate=2M")
+        job.wait_for("write", MiB)
+        job.signal(signal.SIGTERM)
+        job.signal(signal.SIGTERM)
+        self.assertEqual(job.finish().code, 143)
+
+    def test_in_the_verify_phase(self):
+        image, target, mapfile = self.dense_image(64 * MiB), self.path(), self.path()
+        args = ["burn", image, target, f"--mapfile={mapfile}"]
+        job = self.job(*args, "--chunk=64K", "--depth=1")
+        job.wait_for("verify")
+        result = self.interrupt(job, signal.SIGINT)
+        self.assertEqual(result.code, 130, f"\n{result!r}")
+        self.assertEqual(bytes_done(mapfile), 63 * MiB)
+        self.resumed(*args)
+        self.assert_same_content(target, image)
+
+
+class WhatIsResumed(ResumeTestCase):
+    def setUp(self):
+        super().setUp()
+        self.image, self.target = self.dense_image(12 * MiB, "image"), self.path("target")
+        self.mapfile = self.path("map")
+        self.args = ["burn", self.image, self.target, f"--mapfile={self.mapfile}"]
+
+    def test_is_verified_whole(self):
+        target = self.backing_file(12 * MiB)
+        args = ["burn", self.image, target, "--force", f"--mapfile={self.mapfile}"]
+        self.interrupted(*args, after=4 * MiB)
+        offset = next(begin for begin, _, status in rows(self.mapfile) if status == "+") + 4567
+        flip_byte(target, offset)
+        result = self.imgtool_ok(*args, "--resume", "--json")
+        self.assertEqual(result.json["targets"][0]["bad-ranges"], [{"start": offset, "length": 1}])
+        self.assert_same_content(target, self.image)
+
+    def test_ends_with_the_right_digest(self):
+        self.interrupted(*self.args)
+        digest = sha256(self.image)
+        result = self.imgtool_ok(*self.args, "--resume", "--json", f"--digest=sha256:{digest}")
+        self.assertEqual(result.json["digest"], digest)
+        self.assert_same_content(self.target, self.image)
+
+    def test_does_not_end_with_the_wrong_one(self):
+        self.interrupted(*self.args)
+        result = self.imgtool(*self.args, "--resume", "--digest=sha256:" + "0" * 64)
+        self.assertEqual(result.code, 4, f"\n{result!r}")
+        self.assertFalse(self.target.exists())
+
+    def test_with_other_tuning(self):
+        self.interrupted(*self.args, "--chunk=64K")
+        self.assertLess(self.resumed(*self.args, "--chunk=4M"), 12 * MiB)
+        self.assert_same_content(self.target, self.image)
+
+    def test_a_finished_job_has_nothing_left_to_write(self):
+        target = self.backing_file(12 * MiB)
+        args = ["burn", self.image, target, "--force", f"--mapfile={self.mapfile}"]
+        self.imgtool_ok(*args)
+        self.assertEqual(rows(self.mapfile), [(0, 12 * MiB, "+")])
+        self.imgtool_ok(*args, "--resume")
+        self.assert_same_content(target, self.image)
+
+    def test_odd_sizes(self):
+        for size in (0, 1, MiB + 1, 3 * MiB + 511):
+            with self.subTest(size=size):
+                image, out, mapfile = self.dense_image(size, f"i{size}"), self.path(), self.path()
+                self.imgtool_ok("burn", image, out, f"--mapfile={mapfile}")
+                self.assertEqual(bytes_done(mapfile), size)
+                self.assert_same_content(out, image)
+
+    @requires("ddrescuelog")
+    def test_ddrescuelog_reads_the_mapfile(self):
+        self.interrupted(*self.args, after=4 * MiB)
+        status = check("ddrescuelog", "-t", self.mapfile)
+        self.assertIn("rescued", status)
+        self.assertEqual(run(["ddrescuelog", "--done-status", self.mapfile]).code, 1)
+        blocks = check("ddrescuelog", "-b512", "--list-blocks=+", self.mapfile).split()
+        self.assertEqual(len(blocks) * 512, bytes_done(self.mapfile))
+        self.resumed(*self.args)
+        self.assertEqual(run(["ddrescuelog", "--done-status", self.mapfile]).code, 0)
+
+
+class Refused(ResumeTestCase):
+    """A mapfile that belongs to something else."""
+
+    def setUp(self):
+        super().setUp()
+        self.image = self.dense_image(8 * MiB, "image")
+        self.target = self.backing_file(9 * MiB)
+        self.mapfile = self.path("map")
+        self.interrupted(*self.burn(self.image, self.target), after=MiB, rate="8M")
+        self.map_before, self.before = self.mapfile.read_text(), sha256(self.target)
+
+    def burn(self, image, target):
+        return ["burn", image, target, "--force", "--yes", f"--mapfile={self.mapfile}"]
+
+    def assert_refuses(self, args, *words):
+        self.assert_refused(self.imgtool(*args), self.mapfile, *words)
+        self.assertEqual(self.mapfile.read_text(), self.map_before)
+        self.assertEqual(sha256(self.target), self.before)
+
+    def test_another_image(self):
+        other = self.dense_image(8 * MiB, seed=2)
+        self.assert_refuses([*self.burn(other, self.target), "--resume"], "source")
+
+    def test_the_same_image_changed_since(self):
+        flip_byte(self.image, 5 * MiB)
+        self.assert_refuses([*self.burn(self.image, self.target), "--resume"], "source")
+
+    def test_another_size(self):
+        other = self.dense_image(8 * MiB + 512)
+        self.assert_refuses([*self.burn(other, self.target), "--resume"], 8 * MiB, 8 * MiB + 512)
+
+    def test_another_target(self):
+        other = self.backing_file(9 * MiB)
+        before = sha256(other)
+        self.assert_refuses([*self.burn(self.image, other), "--resume"], "target")
+        self.assertEqual(sha256(other), before)
+
+    @requires_root
+    def test_another_disk(self):
+        disk = self.loop_device(9 * MiB)
+        before = sha256(disk)
+        self.assert_refuses([*self.burn(self.image, disk), "--resume"], "target")
+        self.assertEqual(sha256(disk), before)
+
+    def test_the_mapfile_of_a_capture(self):
+        self.assert_refuses(["capture", self.image, self.path("out"), "--resume",
+                             f"--mapfile={self.mapfile}"])
+        self.assertEqual(list(self.dir.glob("out*")), [])
+
+    def test_an_existing_one_without_resume(self):
+        self.assert_refuses(self.burn(self.image, self.target), "--resume")
+
+    def test_none_there(self):
+        result = self.imgtool("burn", self.image, self.target, "--force", "--resume",
+                              f"--mapfile={self.path('none')}")
+        self.assert_refused(result, self.dir / "none")
+        self.assertEqual(sha256(self.target), self.before)
+
+    def test_not_ours(self):
+        self.map_before = "0x0  ?  1\n0x0  0x800000  ?\n"
+        self.mapfile.write_text(self.map_before)
+        self.assert_refuses([*self.burn(self.image, self.target), "--resume"])
+
+    def test_garbage(self):
+        good = self.map_before
+        for text in ("", "\0" * 100, good.replace("0x00000000", "0xffffffffffffffff"),
+                     good[:len(good) // 2], good + "0x0 0x10 +\n", good.replace("+", "*+")):
+            with self.subTest(text=text[-80:]):
+                self.mapfile.write_text(text)
+                result = self.imgtool(*self.burn(self.image, self.target), "--resume")
+                self.assertIn(result.code, (1, 3), f"\n{result!r}")
+                self.assertIn(str(self.mapfile), result.err)
+                self.assertEqual(sha256(self.target), self.before)
+
+    def test_wrong_usage(self):
+        other = self.backing_file(9 * MiB)
+        for args in (["burn", self.image, self.target, "--force", "--resume"],
+                     ["burn", "-", self.target, "--force", f"--mapfile={self.path()}"],
+                     ["burn", self.image, self.target, other, "--force",
+                      f"--mapfile={self.path()}"]):
+            with self.subTest(args=[str(arg) for arg in args]):
+                self.assertEqual(self.imgtool(*args).code, 2)
+        self.assertEqual(sha256(self.target), self.before)
+
+    def test_a_mapfile_that_cannot_be_written(self):
+        result = self.imgtool("burn", self.image, self.target, "--force",
+                              f"--mapfile={self.dir}/no directory/map")
+        self.assertEqual(result.code, 1, f"\n{result!r}")
+        self.assertEqual(sha256(self.target), self.before)
+
+
+if __name__ == "__main__":
+    main()
