@@ -10,6 +10,7 @@ from harness.contest import Goal
 from harness.runner import Results
 
 MIB = 1 << 20
+OWN_PAGES = 32 * MIB
 
 
 def wall_within(us: str, factor: float, of: str) -> Goal:
@@ -94,13 +95,15 @@ def wall_seconds_within(us: str, seconds: float) -> Goal:
 
 
 def reads_once(us: str) -> Goal:
-    """The bytes that came from block devices are the image's, once (1 % for metadata)."""
+    """The bytes that came from block devices are the image's, once; 1 % more for metadata, and
+    OWN_PAGES for the program and its libraries, which a cold start reads too."""
 
     def judge(results: Results) -> tuple[str, bool] | None:
         if not (ours := results.fair(us)):
             return None
         ratio = ours.median("read_bytes") / results.size
-        return f"{ratio:.3f} x the image", 0.99 <= ratio <= 1.01
+        most = 1.01 + OWN_PAGES / results.size
+        return f"{ratio:.3f} x the image", 0.99 <= ratio <= most
 
     return Goal(f"{us}: reads the image's bytes once", judge)
 

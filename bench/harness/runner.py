@@ -89,8 +89,9 @@ def run_case(case: Case, workshop: Workshop, rules: Rules) -> Results:
 def run_round(number: int, results: Results, places: Places, rules: Rules) -> None:
     entries = [e for e in results.entries.values() if not e.missing and not e.failure]
     if rules.hurry and number >= HURRY_ROUNDS:
-        fastest = min((min(e.walls()) for e in entries if e.samples), default=0.0)
-        entries = [e for e in entries if min(e.walls()) <= HOPELESS * fastest]
+        rivals = [e for e in entries if not e.contender.is_limit]
+        fastest = min((min(e.walls()) for e in rivals), default=0.0)
+        entries = [e for e in entries if e not in rivals or min(e.walls()) <= HOPELESS * fastest]
     first = number % max(1, len(entries))  # nobody always follows the same neighbour
     for entry in entries[first:] + entries[:first]:
         say(f"{results.case.name}: round {number + 1}/{rules.rounds}: {entry.contender.name}")
