@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "imgtool/content_hash.hpp"
@@ -22,7 +23,11 @@ io::File standard_output() {
     throw io::Error(io::ErrorKind::refused, "standard output",
                     "is a terminal; redirect the image to a file or a pipe");
   }
-  const int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+  // A pipe is opened anew, to be non-blocking for us and not for whoever else has it.
+  struct stat found {};
+  const bool pipe = fstat(STDOUT_FILENO, &found) == 0 && S_ISFIFO(found.st_mode);
+  int fd = pipe ? open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+  if (fd < 0) fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
   if (fd < 0) throw io::Error::system("open", "standard output", errno);
   return {io::FileDescriptor(fd), "standard output"};
 }
@@ -73,7 +78,7 @@ void CaptureJob::open_journal() {
 void CaptureJob::open_target() {
   if (options_.output == "-") {
     pipe_ = standard_output();
-    target_ = std::make_unique<io::PipeTarget>(ring_, pipe_);
+    target_ = std::make_unique<io::PipeTarget>(ring_, pipe_, stop_flag());
     return;
   }
   if (io::exists(options_.output)) {

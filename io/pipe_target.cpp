@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include <fcntl.h>
+
 #include "io/buffer_pool.hpp"
 #include "io/error.hpp"
 
@@ -10,10 +12,14 @@ namespace io {
 namespace {
 // A small piece fits a pipe that has room, so that no write waits long for a slow reader.
 constexpr std::size_t piece = 64 * KiB;
+constexpr int pipe_size = 1 << 20;  // fewer wake-ups; the kernel may grant less
+constexpr std::chrono::milliseconds patience{200};
 }  // namespace
 
-PipeTarget::PipeTarget(Ring& ring, File& file)
-    : ring_(ring), file_{{file.fd(), -1}, file.path()}, turns_(ring) {}
+PipeTarget::PipeTarget(Ring& ring, File& file, const StopFlag& stop)
+    : ring_(ring), file_{{file.fd(), -1}, file.path()}, stop_(stop), turns_(ring) {
+  fcntl(file.fd(), F_SETPIPE_SZ, pipe_size);
+}
 
 Task<> PipeTarget::take_turn(std::uint64_t offset) {
   while (position_ != offset && !abandoned_) co_await turns_.wait();
@@ -40,9 +46,16 @@ Task<> PipeTarget::zero(ByteRange range) {
   end_turn();
 }
 
+// io_uring waits even on a non-blocking pipe, so room is waited for before each write.
 Task<> PipeTarget::send(Buffer buffer) {
   std::size_t done = 0;
   while (done < buffer.bytes.size()) {
+    const std::int64_t ready = co_await ring_.await_writable(file_.file.fd, patience);
+    if (ready == -ETIME && stop_.load() == 0) continue;
+    if (ready == -ETIME) {
+      abandon();
+      throw Error(ErrorKind::cancelled, file_.path, "stopped while nobody read it");
+    }
     const Buffer rest = buffer.subspan(done, buffer.bytes.size() - done);
     const std::int64_t count = co_await ring_.write(file_.file, Request::no_offset, rest);
     if (count == -EINTR || count == -EAGAIN) continue;

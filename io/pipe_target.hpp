@@ -2,6 +2,7 @@
 #pragma once
 
 #include "io/file.hpp"
+#include "io/observer.hpp"
 #include "io/target.hpp"
 #include "io/task_group.hpp"
 #include "io/transfer.hpp"
@@ -11,8 +12,9 @@ namespace io {
 // Chunks may be handed in side by side; each is written when its turn has come.
 class PipeTarget final : public Target {
  public:
-  // `file` outlives the target.
-  PipeTarget(Ring& ring, File& file);
+  // `file` outlives the target; where it is non-blocking, a write that waits for the other side
+  // gives up (ErrorKind::cancelled) soon after `stop` is set.
+  PipeTarget(Ring& ring, File& file, const StopFlag& stop);
 
   [[nodiscard]] const std::string& name() const override { return file_.path; }
   [[nodiscard]] std::uint64_t capacity() const override { return ~std::uint64_t{0}; }
@@ -29,6 +31,7 @@ class PipeTarget final : public Target {
 
   Ring& ring_;
   NamedFile file_;
+  const StopFlag& stop_;
   WaitList turns_;
   std::uint64_t position_ = 0;
   bool abandoned_ = false;

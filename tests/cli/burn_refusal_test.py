@@ -117,7 +117,7 @@ class UsedDisks(RefusalTestCase):
     def test_held_until_verify_ends(self):
         backing = self.backing_file(8 * MiB)
         disk = self.loop_device(backing)
-        job = self.job("burn", self.image, disk, "--yes", "--rate=1M")
+        job = self.job("burn", self.dense_image(7 * MiB), disk, "--yes", "--rate=1M")
         job.wait_for("write", 1)
         result = self.imgtool("burn", self.image, disk, "--yes")
         self.assert_refused(result, disk, str(job.process.pid))

@@ -224,6 +224,7 @@ class Usr1(TestCase):
     def test_many_do_no_harm(self):
         image, target = self.half_sparse_image(8 * MiB), self.path()
         job = self.job("burn", image, target, "--rate=8M")
+        job.wait_for("write", 1)  # before that a signal may come before its handler
         while job.process.poll() is None:
             job.signal(signal.SIGUSR1)
             time.sleep(0.002)
