@@ -70,11 +70,14 @@ Task<> FileTarget::write(std::uint64_t offset, Buffer buffer) {
     bytes = bytes.subspan(head);
   }
   const auto middle = align_down(bytes.size(), sector);
-  if (middle > 0) {
-    // After an odd head the memory may no longer be aligned; the copier's chunks have none.
-    assert(head == 0);
+  if (middle > 0 && head == 0) {
     const Buffer aligned{bytes.first(middle), buffer.index};
     co_await write_aligned(offset, aligned);
+  } else if (middle > 0) {
+    // After an odd head the memory is no longer aligned. The copier's chunks have none.
+    const AlignedMemory copy(middle);
+    std::memcpy(copy.bytes().data(), bytes.data(), middle);
+    co_await write_aligned(offset, copy.buffer().first(middle));
   }
   if (middle < bytes.size()) co_await write_within_sector(offset + middle, bytes.subspan(middle));
 }
