@@ -66,7 +66,7 @@ Task<> Copier::copy_lane(Pass& pass, Buffer buffer) {
       co_await note_content(pass, *chunk);
       co_await write_chunk(pass, *chunk);
     }
-  } catch (const Error&) {
+  } catch (...) {
     abandoned_ = true;
     if (content_digest_ != nullptr) content_digest_->abandon();
     for (const CopyTarget& copy : targets_) copy.target->abandon();
@@ -78,6 +78,9 @@ Task<> Copier::copy_lane(Pass& pass, Buffer buffer) {
 
 std::optional<Copier::Chunk> Copier::next_chunk(Pass& pass) {
   if (must_stop()) return std::nullopt;
+  // The first pass goes on for the digests even when its targets are gone; another has no use.
+  const bool own_pass = &pass != passes_.front().get();
+  if (own_pass && !targets_[pass.members.front()].live()) return std::nullopt;
   const auto extent = pass.plan.next();
   if (!extent) return std::nullopt;
   return Chunk{*extent, pass.members};
