@@ -36,6 +36,8 @@ class PatternSource : public Source {
     error_number_ = error_number;
   }
   void repair() { bad_.clear(); }
+  // Its holes are stored, as on a disk that knows none.
+  void be_data() { extents_ = {Extent{{0, content_.size()}, ExtentKind::data}}; }
   // A stream says where it ends only once a read met the end.
   void be_a_stream() { stream_ = true; }
   void take(std::chrono::milliseconds delay) { delay_ = delay; }

@@ -29,7 +29,7 @@ class TemporaryFolder {
   [[nodiscard]] std::string path(const std::string& name) const { return folder_ / name; }
 
   // A new file with this content, open for reading and writing.
-  [[nodiscard]] File make(const std::string& name, std::span<const std::byte> content = {}) const {
+  File make(const std::string& name, std::span<const std::byte> content = {}) const {
     File file(path(name), O_RDWR | O_CREAT | O_EXCL);
     file.write_at(0, content);
     return file;
