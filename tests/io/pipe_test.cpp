@@ -147,7 +147,7 @@ TEST_P(PipeTest, WritesThatAreAwaitedSideBySideGoOutInOrder) {
   std::vector<std::byte> received;
   std::thread other = drain(received);
   {
-    PipeTarget target(ring(), *writer_);
+    PipeTarget target(ring(), *writer_, stop_);
     TaskGroup group(ring());
     group.spawn(write_range(target, memory.buffer(), {200'000, 100'000}));
     group.spawn(target.zero({100'000, 100'000}));
@@ -164,7 +164,7 @@ TEST_P(PipeTest, WritesThatAreAwaitedSideBySideGoOutInOrder) {
 
 TEST_P(PipeTest, AReaderThatWentAwayIsAnErrorForAll) {
   reader_.reset();
-  PipeTarget target(ring(), *writer_);
+  PipeTarget target(ring(), *writer_, stop_);
   const AlignedMemory memory(8192);
   const auto expect_error = [](Task<> task, int& errors) -> Task<> {
     try {
@@ -187,15 +187,15 @@ TEST_P(PipeTest, ANonBlockingPipeIsWaitedForAndNotAskedAgainAndAgain) {
     if (request.kind == Request::Kind::await_writable) return 1;
     return std::exchange(full, false) ? -EAGAIN : static_cast<std::int64_t>(request.length);
   });
-  PipeTarget target(scripted, *writer_);
+  PipeTarget target(scripted, *writer_, stop_);
   const AlignedMemory memory(4096);
   run_task(scripted, target.write(0, memory.buffer()));
-  ASSERT_EQ(scripted.requests().size(), 3U);
-  EXPECT_EQ(scripted.requests()[1].kind, Request::Kind::await_writable);
+  ASSERT_EQ(scripted.requests().size(), 4U);
+  EXPECT_EQ(scripted.requests()[2].kind, Request::Kind::await_writable);
 }
 
 TEST_P(PipeTest, AbandonLetsGoOfThoseWhoWait) {
-  PipeTarget target(ring(), *writer_);
+  PipeTarget target(ring(), *writer_, stop_);
   const AlignedMemory memory(8192);
   const auto abandon = [](Ring& r, PipeTarget& t) -> Task<> {
     co_await r.nop();

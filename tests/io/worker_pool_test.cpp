@@ -12,20 +12,14 @@
 #include "io/ring.hpp"
 #include "io/task.hpp"
 #include "io/task_group.hpp"
+#include "tests/io/engines.hpp"
 
 namespace io {
 namespace {
 
 class WorkerPoolTest : public testing::TestWithParam<Engine> {
  protected:
-  void SetUp() override {
-    try {
-      ring_ = new_ring();
-    } catch (const Error& error) {
-      if (error.kind() != ErrorKind::unsupported) throw;
-      GTEST_SKIP() << "needs io_uring: " << error.what();
-    }
-  }
+  void SetUp() override { ring_ = new_ring(); }
 
   static std::unique_ptr<Ring> new_ring() {
     return make_ring({.engine = GetParam(), .threads = 2}).ring;
@@ -131,10 +125,7 @@ TEST_P(WorkerPoolTest, RingMayDieAsSoonAsTheAwaiterEnded) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, WorkerPoolTest, testing::Values(Engine::uring, Engine::threads),
-                         [](const auto& test) {
-                           return test.param == Engine::uring ? "uring" : "threads";
-                         });
+INSTANTIATE_TEST_SUITE_P(Engines, WorkerPoolTest, engines_here(), engine_name);
 
 }  // namespace
 }  // namespace io
