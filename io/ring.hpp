@@ -170,7 +170,7 @@ struct RingOptions {
 
 struct MadeRing {
   std::unique_ptr<Ring> ring;
-  std::string note;  // why io_uring was not taken though nobody forbade it; else empty
+  std::string note;  // why io_uring was not taken though it was built in and nobody forbade it
 };
 
 // Throws ErrorKind::unsupported when Engine::uring was asked for and the kernel has none.

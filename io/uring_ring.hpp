@@ -8,6 +8,12 @@
 
 namespace io {
 
+#ifdef IMGTOOL_NO_URING
+inline constexpr bool uring_is_built = false;
+#else
+inline constexpr bool uring_is_built = true;
+#endif
+
 // Null, with the reason in `why_not`, where the kernel has no usable io_uring (too old, forbidden
 // by sysctl io_uring_disabled or a container's seccomp profile) or this build has none.
 std::unique_ptr<Ring> make_uring_ring(unsigned entries, std::string& why_not);
