@@ -36,14 +36,24 @@ Operation Ring::flush(RingFile file) {
 
 Operation Ring::await_readable(int fd, std::chrono::milliseconds timeout) {
   return {*this,
-          {Request::Kind::await_readable, {fd, -1}, 0, static_cast<std::uint64_t>(timeout.count()),
-           nullptr, -1, 0}};
+          {Request::Kind::await_readable,
+           {fd, -1},
+           0,
+           static_cast<std::uint64_t>(timeout.count()),
+           nullptr,
+           -1,
+           0}};
 }
 
 Operation Ring::await_writable(int fd, std::chrono::milliseconds timeout) {
   return {*this,
-          {Request::Kind::await_writable, {fd, -1}, 0, static_cast<std::uint64_t>(timeout.count()),
-           nullptr, -1, 0}};
+          {Request::Kind::await_writable,
+           {fd, -1},
+           0,
+           static_cast<std::uint64_t>(timeout.count()),
+           nullptr,
+           -1,
+           0}};
 }
 
 Operation Ring::nop() { return {*this, {}}; }
@@ -78,8 +88,8 @@ void Ring::take_posted() {
 std::chrono::milliseconds Ring::time_to_wait(std::chrono::milliseconds timeout) const {
   if (!ready_.empty()) return std::chrono::milliseconds(0);
   if (sleepers_.empty()) return timeout;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(sleepers_.front().when -
-                                                                 Clock::now());
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(sleepers_.front().when - Clock::now());
   return std::clamp(left, std::chrono::milliseconds(0), timeout);
 }
 

@@ -42,8 +42,7 @@ std::int64_t carry_out(const Request& request) {
     case Request::Kind::write:
       return write_now(request);
     case Request::Kind::allocate:
-      return result_of(fallocate(request.file.fd, request.mode,
-                                 static_cast<off_t>(request.offset),
+      return result_of(fallocate(request.file.fd, request.mode, static_cast<off_t>(request.offset),
                                  static_cast<off_t>(request.length)));
     case Request::Kind::flush:
       return result_of(fdatasync(request.file.fd));

@@ -18,8 +18,7 @@ struct NamedFile {
 
 // Fills `buffer` from `offset`, unless the file ends first; gives the count. Throws Error with
 // the range that could not be read. `file` outlives the task.
-Task<std::size_t> read_full(Ring& ring, const NamedFile& file, std::uint64_t offset,
-                            Buffer buffer);
+Task<std::size_t> read_full(Ring& ring, const NamedFile& file, std::uint64_t offset, Buffer buffer);
 
 // Writes all of `buffer` at `offset`. Throws Error with the range that could not be written.
 Task<> write_full(Ring& ring, const NamedFile& file, std::uint64_t offset, Buffer buffer);
