@@ -137,7 +137,8 @@ class WithoutIoUring(BurnTestCase):
         code, _, err = self.start_without("burn", image, target)
         self.assertEqual(code, 0, err)
         self.assert_same_content(target, image)
-        self.assertEqual(err.count("imgtool: io_uring"), 1, err)
+        # A build that has none has nothing to tell.
+        self.assertEqual(err.count("imgtool: io_uring"), 1 if "uring" in engines() else 0, err)
 
     def test_uring_fails_and_says_why(self):
         code, out, err = self.start_without("burn", self.dense_image(MiB), self.path("target"),
