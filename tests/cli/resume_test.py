@@ -8,6 +8,17 @@ from resume_testing import PROMPT_S, ResumeTestCase, bytes_done, rows
 
 
 class Signals(ResumeTestCase):
+    def test_while_nobody_reads_the_pipe(self):
+        for engine in engines():
+            process = self.start_imgtool("capture", self.dense_image(8 * MiB), "-",
+                                         f"--io-engine={engine}")
+            process.stdout.read(1)
+            time.sleep(0.3)
+            began = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(30), 130)
+            self.assertLess(time.monotonic() - began, PROMPT_S)
+
     def test_each_stops_a_burn_and_says_how_to_go_on(self):
         image = self.dense_image(12 * MiB)
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
