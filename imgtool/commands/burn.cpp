@@ -114,6 +114,7 @@ std::vector<std::unique_ptr<BurnTarget>> open_targets(const BurnOptions& o,
   options.resume = o.resume;
   const std::string image = o.image == "-" ? "/proc/self/fd/0" : o.image;
   std::vector<std::unique_ptr<BurnTarget>> targets;
+  targets.reserve(o.targets.size());
   for (const std::string& path : o.targets) {
     targets.push_back(std::make_unique<BurnTarget>(path, image, inventory, usage, options));
   }
@@ -134,6 +135,7 @@ void ask(const BurnOptions& o, const std::vector<std::unique_ptr<BurnTarget>>& t
 BurnJobOptions job_options(const BurnOptions& o, std::optional<std::uint64_t> image_size,
                            const std::vector<std::unique_ptr<BurnTarget>>& targets) {
   std::vector<io::QueueLimits> queues;
+  queues.reserve(targets.size());
   for (const auto& target : targets) queues.push_back(target->queue());
   BurnJobOptions options;
   options.copy = choose_copy_options(o.tuning, image_size, queues);

@@ -52,6 +52,7 @@ std::vector<Comparison> open_targets(io::Ring& ring, const std::vector<std::stri
 
 void compare(io::Verifier& verifier, std::vector<Comparison>& targets, std::uint64_t size) {
   std::vector<io::Medium> media;
+  media.reserve(targets.size());
   for (const Comparison& target : targets) media.push_back(target.medium);
   verifier.run(media, {io::ByteRange{0, size}});
   for (std::size_t index = 0; index < targets.size(); ++index) {
