@@ -32,11 +32,11 @@ std::unique_ptr<io::Ring> ring_for(benchmark::State& state, io::Engine engine) {
 }
 
 io::Task<> nop_lane(io::Ring& ring) {
-  for (int i = 0; i < requests_per_lane; ++i) co_await ring.nop();
+  for (int i = 0; i < requests_per_lane; ++i) (void)co_await ring.nop();
 }
 
 io::Task<> read_lane(io::Ring& ring, io::RingFile file, io::Buffer buffer) {
-  for (int i = 0; i < requests_per_lane; ++i) co_await ring.read(file, 0, buffer);
+  for (int i = 0; i < requests_per_lane; ++i) (void)co_await ring.read(file, 0, buffer);
 }
 
 io::Task<> work_lane(io::Ring& ring, io::WorkerPool& pool) {

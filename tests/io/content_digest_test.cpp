@@ -45,7 +45,7 @@ TEST_P(ContentDigestTest, AbandonLetsGoOfThoseWhoWait) {
   WorkerPool worker(1);
   ContentDigest digest(ring(), worker, DigestAlgorithm::sha256);
   const auto abandon = [](Ring& r, ContentDigest& d) -> Task<> {
-    co_await r.nop();
+    (void)co_await r.nop();
     d.abandon();
   };
   TaskGroup group(ring());

@@ -70,7 +70,7 @@ class PatternSource : public Source {
   }
   Task<std::size_t> read(ByteRange range, Buffer buffer) override {
     reads_.push_back(range);
-    co_await ring_.nop();
+    (void)co_await ring_.nop();
     if (delay_.count() > 0) co_await ring_.sleep_until(Ring::Clock::now() + delay_);
     for (const ByteRange& bad : bad_) {
       if (!intersection(bad, range).empty()) {

@@ -198,7 +198,7 @@ TEST_P(PipeTest, AbandonLetsGoOfThoseWhoWait) {
   PipeTarget target(ring(), *writer_, stop_);
   const AlignedMemory memory(8192);
   const auto abandon = [](Ring& r, PipeTarget& t) -> Task<> {
-    co_await r.nop();
+    (void)co_await r.nop();
     t.abandon();
   };
   TaskGroup group(ring());

@@ -72,7 +72,7 @@ class RecordingTarget final : public Target {
     log_.push_back({Done::What::zero, range});
   }
   Task<> flush() override {
-    co_await ring_.nop();
+    (void)co_await ring_.nop();
     if (flush_fails_) throw Error::system("flush", name_, EIO);
     log_.push_back({});
   }
@@ -83,7 +83,7 @@ class RecordingTarget final : public Target {
     return content_.begin() + static_cast<std::ptrdiff_t>(offset);
   }
   Task<> be_the_device(const char* operation, ByteRange range) {
-    co_await ring_.nop();
+    (void)co_await ring_.nop();
     if (delay_.count() > 0) {
       free_again_ = std::max(free_again_, Ring::Clock::now()) + delay_;
       co_await ring_.sleep_until(free_again_);

@@ -128,7 +128,7 @@ TEST_P(RingTest, SleepersWakeInTheOrderOfTheirTimes) {
 TEST_P(RingTest, ASleeperDoesNotKeepRequestsWaiting) {
   std::vector<int> log;
   const auto body = [](Ring& r, std::vector<int>& out) -> Task<> {
-    for (int count = 0; count < 100; ++count) co_await r.nop();
+    for (int count = 0; count < 100; ++count) (void)co_await r.nop();
     out.push_back(1);
   };
   TaskGroup group(ring());

@@ -38,18 +38,18 @@ class Witness {
 };
 
 Task<int> give(Ring& ring, int value) {
-  co_await ring.nop();
+  (void)co_await ring.nop();
   co_return value;
 }
 
 Task<> note(Ring& ring, Log& log, std::string text) {
   log.push_back(text + " begins");
-  co_await ring.nop();
+  (void)co_await ring.nop();
   log.push_back(text + " ends");
 }
 
 Task<int> fail_after(Ring& ring, int nops, std::string why) {
-  for (int count = 0; count < nops; ++count) co_await ring.nop();
+  for (int count = 0; count < nops; ++count) (void)co_await ring.nop();
   throw std::runtime_error(why);
 }
 
@@ -58,7 +58,7 @@ Task<> fail_in(Ring& ring, int nops, std::string why) { co_await fail_after(ring
 Task<> with_locals(Ring& ring, Log& log, Witness) {
   const Witness first(log, "first");
   const Witness second(log, "second");
-  co_await ring.nop();
+  (void)co_await ring.nop();
 }
 
 TEST_P(TaskTest, GivesItsValueThroughLevels) {
@@ -72,7 +72,7 @@ TEST_P(TaskTest, GivesItsValueThroughLevels) {
 
 TEST_P(TaskTest, MovesAValueThatCannotBeCopied) {
   const auto make = [](Ring& r) -> Task<std::unique_ptr<int>> {
-    co_await r.nop();
+    (void)co_await r.nop();
     co_return std::make_unique<int>(7);
   };
   EXPECT_EQ(*run_task(ring(), make(ring())), 7);
@@ -97,7 +97,7 @@ TEST_P(TaskTest, AnExceptionReachesWhoeverAwaits) {
     } catch (const std::runtime_error& error) {
       caught = error.what();
     }
-    co_await r.nop();  // and it can go on
+    (void)co_await r.nop();  // and it can go on
     co_return caught;
   };
   EXPECT_EQ(run_task(ring(), catching(ring())), "lost");
@@ -216,10 +216,10 @@ TEST_P(TaskTest, WaitersGoOnInTheOrderTheyCame) {
     out.push_back(name);
   };
   const auto opener = [](Ring& r, WaitList& l, bool& condition, Log& out) -> Task<> {
-    co_await r.nop();
+    (void)co_await r.nop();
     l.wake_all();  // too early: they look, and wait again
-    co_await r.nop();
-    co_await r.nop();
+    (void)co_await r.nop();
+    (void)co_await r.nop();
     condition = true;
     l.wake_all();
     out.emplace_back("opened");

@@ -174,7 +174,7 @@ TEST_P(VerifierTest, StopEndsEarly) {
 
 // 48 MiB: 16 at each end as a whole, and of the middle one chunk in so many.
 TEST_P(VerifierTest, ASampleReadsBothEndsAndSomeOfTheMiddle) {
-  constexpr std::uint64_t large = 48 * MiB;
+  static constexpr std::uint64_t large = 48 * MiB;
   class Zeros final : public Source {
    public:
     explicit Zeros(Ring& ring) : ring_(ring) {}
@@ -185,7 +185,7 @@ TEST_P(VerifierTest, ASampleReadsBothEndsAndSomeOfTheMiddle) {
     }
     Task<std::size_t> read(ByteRange range, Buffer buffer) override {
       reads.push_back(range.offset);
-      co_await ring_.nop();
+      (void)co_await ring_.nop();
       std::fill_n(buffer.bytes.begin(), range.length, std::byte{0});
       co_return range.length;
     }

@@ -96,7 +96,7 @@ TEST_P(WorkerPoolTest, OneThreadKeepsTheOrderOfArrival) {
 Task<> lane(Ring& ring, WorkerPool& pool, int pieces, std::atomic<int>& worked, int& completed) {
   const std::function<void()> work = [&worked] { worked.fetch_add(1, std::memory_order_relaxed); };
   for (int i = 0; i < pieces; ++i) {
-    co_await ring.nop();
+    (void)co_await ring.nop();
     co_await pool.run(ring, work);
     ++completed;
   }
