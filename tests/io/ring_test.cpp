@@ -9,6 +9,7 @@
 
 #include "io/buffer_pool.hpp"
 #include "io/task_group.hpp"
+#include "io/uring_ring.hpp"
 #include "tests/io/engines.hpp"
 #include "tests/io/pattern.hpp"
 #include "tests/io/temporary_folder.hpp"
@@ -235,7 +236,7 @@ TEST(Ring, TheEngineThatWasAskedForIsMade) {
 
   const MadeRing automatic = make_ring({});
   const bool uring = std::string(automatic.ring->engine()) == "io_uring";
-  EXPECT_EQ(automatic.note.empty(), uring) << automatic.note;
+  EXPECT_EQ(automatic.note.empty(), uring || !uring_is_built) << automatic.note;
 }
 
 }  // namespace
