@@ -65,6 +65,7 @@ Task<> Copier::copy_lane(Pass& pass, Buffer buffer) {
       }
       co_await note_content(pass, *chunk);
       co_await write_chunk(pass, *chunk);
+      if (chunk->extent.kind != ExtentKind::data) co_await ring_.yield();
     }
   } catch (...) {
     abandoned_ = true;

@@ -124,6 +124,16 @@ class Ring {
   };
   [[nodiscard]] Sleep sleep_until(Clock::time_point when) { return {*this, when}; }
 
+  // Awaitable: goes on in the next turn of run_once(). For loops whose awaits may all be ready at
+  // once: each of those grows the stack where the compiler makes no tail call (sanitizers).
+  struct Yield {
+    Ring& ring;
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> awaiting) { ring.schedule(awaiting); }
+    void await_resume() const noexcept {}
+  };
+  [[nodiscard]] Yield yield() { return {*this}; }
+
   // Resumes `waiter` in the next turn of run_once(), not now: no recursion, a bounded stack.
   void schedule(std::coroutine_handle<> waiter) { ready_.push_back(waiter); }
   // The same from any thread.

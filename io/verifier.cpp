@@ -105,6 +105,7 @@ Task<> Verifier::verify_lane(Medium& medium, Cursor& cursor, Buffer buffer) {
       medium.bad_chunks.push_back(*chunk);
     }
     observer_.completed(Phase::verify, medium.index, chunk->length);
+    if (!matters) co_await ring_.yield();
   }
 }
 
