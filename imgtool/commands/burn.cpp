@@ -52,7 +52,7 @@ void describe(CommandLine& line, BurnOptions& o) {
               "note here what is done, as ddrescue does, for --resume");
   line.option("resume", flag_into(o.resume), "go on where --mapfile says the last run stopped");
   line.option("skip-holes", flag_into(o.skip_holes),
-              "leave on the target what it has where the image has holes (default: zeros)");
+              "behind the first MiB, leave what the target has where the image has holes");
   line.option("discard",
               choice_into(o.target.discard, {{"auto", Discard::automatic},
                                              {"always", Discard::always},
