@@ -57,9 +57,11 @@ void print(std::string_view text) {
   }
 }
 
-void print_json(const Json& document) {
+void print_json(const Json& document) { print_json_text(dump(document, 4) + '\n'); }
+
+void print_json_text(std::string_view text) {
   document_printed = true;
-  print(dump(document, 4) + '\n');
+  print(text);
 }
 
 void flush_output() {

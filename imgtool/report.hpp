@@ -22,6 +22,9 @@ void print(std::string_view text);
 // The command's one document. Keys keep the order in which they were put in.
 void print_json(const nlohmann::ordered_json& document);
 
+// A document, or a part of one, that is text already.
+void print_json_text(std::string_view text);
+
 // Makes sure that all that was printed arrived; main() calls it before it says "done".
 void flush_output();
 

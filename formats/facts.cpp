@@ -1,0 +1,54 @@
+#include "formats/facts.hpp"
+
+#include <sys/stat.h>
+
+#include "formats/reference.hpp"
+
+namespace formats {
+namespace {
+
+std::uint64_t allocated_size_of(const io::File& file) {
+  struct stat status {};
+  return fstat(file.fd(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * 512 : 0;
+}
+
+Qcow2Facts qcow2_facts(const io::File& file) {
+  Qcow2Facts facts;
+  facts.header = qcow2::read_header(file);
+  const qcow2::TableReader tables(file);
+  facts.snapshots = qcow2::read_snapshots(tables, facts.header).snapshots;
+  if (facts.header.bitmaps_consistent) facts.bitmaps = qcow2::read_bitmaps(tables, facts.header);
+  return facts;
+}
+
+ImageFacts facts_of(const FormattedFile& opened) {
+  ImageFacts facts;
+  facts.path = opened.file.path();
+  facts.format = opened.format;
+  facts.allocated_size = allocated_size_of(opened.file);
+  if (opened.format == Format::qcow2) {
+    facts.qcow2 = qcow2_facts(opened.file);
+    facts.virtual_size = facts.qcow2->header.virtual_size;
+  } else {
+    facts.virtual_size = opened.file.size();
+  }
+  return facts;
+}
+
+}  // namespace
+
+std::vector<ImageFacts> read_facts(const std::string& path, std::optional<Format> format,
+                                   bool follow_backing) {
+  ReferenceChain chain;
+  std::vector<ImageFacts> facts;
+  facts.push_back(facts_of(chain.open_first(path, format)));
+  while (follow_backing && facts.back().qcow2) {
+    const qcow2::Header& header = facts.back().qcow2->header;
+    if (header.backing_file.empty()) break;
+    facts.push_back(
+        facts_of(chain.open_next(facts.back().path, header.backing_file, header.backing_format)));
+  }
+  return facts;
+}
+
+}  // namespace formats

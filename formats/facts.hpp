@@ -1,0 +1,34 @@
+// What an image says about itself, read from its headers alone.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "formats/format.hpp"
+#include "formats/qcow2/bitmaps.hpp"
+#include "formats/qcow2/header.hpp"
+#include "formats/qcow2/snapshots.hpp"
+
+namespace formats {
+
+struct Qcow2Facts {
+  qcow2::Header header;
+  std::vector<qcow2::Snapshot> snapshots;
+  std::vector<qcow2::Bitmap> bitmaps;  // empty when the image says that they are out of date
+};
+
+struct ImageFacts {
+  std::string path;
+  Format format = Format::raw;
+  std::uint64_t virtual_size = 0;
+  std::uint64_t allocated_size = 0;  // what the file takes on its disk
+  std::optional<Qcow2Facts> qcow2;   // filled when that is the format
+};
+
+// Of the image and, with `follow_backing`, of its backing files, in order. Nothing else that an
+// image names is opened. Without `format` the image's content decides. Throws Error.
+std::vector<ImageFacts> read_facts(const std::string& path, std::optional<Format> format,
+                                   bool follow_backing);
+
+}  // namespace formats

@@ -1,0 +1,135 @@
+#include "formats/qcow2/snapshots.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "formats/big_endian.hpp"
+#include "io/error.hpp"
+
+namespace formats::qcow2 {
+namespace {
+
+constexpr std::uint64_t fixed_bytes = 40;
+constexpr std::uint64_t largest_table = 64 * io::MiB;
+constexpr std::uint32_t most_extra = 1024;
+constexpr std::uint32_t least_extra_v3 = 16;
+constexpr std::uint64_t largest_l1 = 32 * io::MiB;
+
+// Entries follow one another, so that a table of 64 MiB is read piece by piece.
+class SnapshotParser {
+ public:
+  SnapshotParser(const TableReader& tables, const Header& header)
+      : tables_(tables), header_(header), offset_(header.snapshots_offset) {}
+
+  SnapshotTable parse() {
+    SnapshotTable table;
+    for (std::uint32_t i = 0; i < header_.snapshot_count; ++i) {
+      table.snapshots.push_back(parse_entry());
+      table.bytes = offset_ - header_.snapshots_offset;
+      if (table.bytes > largest_table) {
+        throw io::Error::format(
+            tables_.path(), header_.snapshots_offset.value,
+            fmt::format("the snapshot table is larger than {} bytes", largest_table));
+      }
+    }
+    return table;
+  }
+
+ private:
+  Snapshot parse_entry() {
+    const auto fixed = take(fixed_bytes);
+    Snapshot snapshot;
+    snapshot.l1_offset = {load_big_endian<std::uint64_t>(fixed, 0)};
+    snapshot.l1_entries = load_big_endian<std::uint32_t>(fixed, 8);
+    const auto id_bytes = load_big_endian<std::uint16_t>(fixed, 12);
+    const auto name_bytes = load_big_endian<std::uint16_t>(fixed, 14);
+    snapshot.date_sec = load_big_endian<std::uint32_t>(fixed, 16);
+    snapshot.date_nsec = load_big_endian<std::uint32_t>(fixed, 20);
+    snapshot.vm_clock_nsec = load_big_endian<std::uint64_t>(fixed, 24);
+    snapshot.vm_state_size = load_big_endian<std::uint32_t>(fixed, 32);
+    parse_extra(load_big_endian<std::uint32_t>(fixed, 36), snapshot);
+    snapshot.id = take_text(id_bytes);
+    snapshot.name = take_text(name_bytes);
+    const std::uint64_t used = offset_ - header_.snapshots_offset;
+    offset_ = header_.snapshots_offset + io::align_up(used, 8);
+    return snapshot;
+  }
+
+  void parse_extra(std::uint32_t bytes, Snapshot& snapshot) {
+    if (bytes > most_extra || (header_.version > 2 && bytes < least_extra_v3)) {
+      throw io::Error::format(
+          tables_.path(), offset_.value - 4,
+          fmt::format("a snapshot has {} bytes of extra data, not {} to {}", bytes,
+                      header_.version > 2 ? least_extra_v3 : 0, most_extra));
+    }
+    const auto extra = take(bytes);
+    snapshot.disk_size = header_.virtual_size;
+    if (bytes >= 8) snapshot.vm_state_size = load_big_endian<std::uint64_t>(extra, 0);
+    if (bytes >= 16) {
+      snapshot.disk_size = io::align_down(load_big_endian<std::uint64_t>(extra, 8), 512);
+    }
+    if (bytes >= 24) {
+      const auto icount = load_big_endian<std::uint64_t>(extra, 16);
+      if (icount != ~std::uint64_t{0}) snapshot.icount = icount;
+    }
+  }
+
+  std::vector<std::byte> take(std::size_t bytes) {
+    std::vector<std::byte> part(bytes);
+    tables_.read(offset_, part, "the snapshot table");
+    offset_ = offset_ + bytes;
+    return part;
+  }
+
+  std::string take_text(std::size_t bytes) {
+    const auto part = take(bytes);
+    return {reinterpret_cast<const char*>(part.data()), part.size()};
+  }
+
+  const TableReader& tables_;
+  const Header& header_;
+  HostOffset offset_;
+};
+
+}  // namespace
+
+SnapshotTable read_snapshots(const TableReader& tables, const Header& header) {
+  return SnapshotParser(tables, header).parse();
+}
+
+const Snapshot* find_snapshot(const std::vector<Snapshot>& snapshots, std::string_view wanted) {
+  for (const auto member : {&Snapshot::id, &Snapshot::name}) {
+    const auto found =
+        std::find_if(snapshots.begin(), snapshots.end(),
+                     [&](const Snapshot& snapshot) { return snapshot.*member == wanted; });
+    if (found != snapshots.end()) return &*found;
+  }
+  return nullptr;
+}
+
+std::vector<HostOffset> load_l1(const TableReader& tables, const Header& header,
+                                const Snapshot& snapshot) {
+  const std::uint64_t needed = header.geometry.l1_entries_for(snapshot.disk_size);
+  const std::uint64_t bytes = std::uint64_t{snapshot.l1_entries} * 8;
+  const std::uint64_t offset = snapshot.l1_offset.value;
+  std::string fault;
+  if (header.geometry.offset_in_cluster(offset) != 0) {
+    fault = "not at a multiple of the cluster size";
+  } else if (bytes > largest_l1) {
+    fault = fmt::format("larger than {} bytes", largest_l1);
+  } else if (snapshot.l1_entries < needed) {
+    fault = fmt::format("too small: {} bytes of disk need {} entries", snapshot.disk_size, needed);
+  } else if (offset > tables.file_size() || bytes > tables.file_size() - offset) {
+    fault = "past the end of the file";
+  }
+  if (!fault.empty()) {
+    throw io::Error::format(tables.path(), offset,
+                            fmt::format("the L1 table of {} entries of snapshot {} is {}",
+                                        snapshot.l1_entries, snapshot.id, fault));
+  }
+  return load_l1(tables, header.geometry, snapshot.l1_offset, snapshot.l1_entries);
+}
+
+}  // namespace formats::qcow2

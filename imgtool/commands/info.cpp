@@ -1,0 +1,207 @@
+// imgtool info: what an image says about itself, with qemu-img's JSON keys.
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "formats/facts.hpp"
+#include "formats/reference.hpp"
+#include "imgtool/command.hpp"
+#include "imgtool/escape.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/human.hpp"
+#include "imgtool/image_options.hpp"
+#include "imgtool/report.hpp"
+
+namespace imgtool {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using formats::ImageFacts;
+using formats::Qcow2Facts;
+using formats::qcow2::Bitmap;
+using formats::qcow2::Compression;
+using formats::qcow2::Encryption;
+using formats::qcow2::Header;
+using formats::qcow2::Snapshot;
+
+constexpr std::uint64_t ns_per_second = 1'000'000'000;
+
+Json snapshot_json(const Snapshot& snapshot) {
+  Json json;
+  json["id"] = snapshot.id;
+  json["name"] = snapshot.name;
+  json["vm-state-size"] = snapshot.vm_state_size;
+  json["date-sec"] = snapshot.date_sec;
+  json["date-nsec"] = snapshot.date_nsec;
+  json["vm-clock-sec"] = snapshot.vm_clock_nsec / ns_per_second;
+  json["vm-clock-nsec"] = snapshot.vm_clock_nsec % ns_per_second;
+  if (snapshot.icount) json["icount"] = *snapshot.icount;
+  return json;
+}
+
+Json bitmap_json(const Bitmap& bitmap) {
+  Json json;
+  json["name"] = bitmap.name;
+  json["granularity"] = std::uint64_t{1} << bitmap.granularity_bits;
+  json["flags"] = Json::array();
+  if (bitmap.in_use) json["flags"].push_back("in-use");
+  if (bitmap.automatic) json["flags"].push_back("auto");
+  return json;
+}
+
+// The keys that only qcow2 has.
+Json qcow2_json(const Qcow2Facts& facts) {
+  const Header& header = facts.header;
+  Json json;
+  json["compat"] = header.version == 2 ? "0.10" : "1.1";
+  json["compression-type"] = header.compression == Compression::zstd ? "zstd" : "zlib";
+  json["refcount-bits"] = header.refcount_bits;
+  if (header.version > 2) {
+    json["lazy-refcounts"] = header.lazy_refcounts;
+    json["corrupt"] = header.corrupt;
+    json["extended-l2"] = header.geometry.extended_l2;
+    if (header.external_data) {
+      json["data-file"] = header.data_file;
+      json["data-file-raw"] = header.raw_external_data;
+    }
+  }
+  if (header.encryption != Encryption::none) {
+    json["encrypt"]["format"] = header.encryption == Encryption::luks ? "luks" : "aes";
+  }
+  for (const Bitmap& bitmap : facts.bitmaps) json["bitmaps"].push_back(bitmap_json(bitmap));
+  return json;
+}
+
+Json facts_json(const ImageFacts& facts) {
+  Json json;
+  json["virtual-size"] = facts.virtual_size;
+  json["filename"] = facts.path;
+  json["format"] = name_of(facts.format);
+  json["actual-size"] = facts.allocated_size;
+  json["dirty-flag"] = facts.qcow2 && facts.qcow2->header.dirty;
+  if (!facts.qcow2) return json;
+  const Header& header = facts.qcow2->header;
+  json["cluster-size"] = header.geometry.cluster_size();
+  if (header.encryption != Encryption::none) json["encrypted"] = true;
+  for (const Snapshot& snapshot : facts.qcow2->snapshots) {
+    json["snapshots"].push_back(snapshot_json(snapshot));
+  }
+  json["format-specific"]["type"] = "qcow2";
+  json["format-specific"]["data"] = qcow2_json(*facts.qcow2);
+  if (!header.backing_file.empty()) {
+    json["backing-filename"] = header.backing_file;
+    json["full-backing-filename"] = formats::reference_path(facts.path, header.backing_file);
+    if (!header.backing_format.empty()) json["backing-filename-format"] = header.backing_format;
+  }
+  return json;
+}
+
+// --- for people -----------------------------------------------------------------------------
+
+std::string yes_or_no(bool value) { return value ? "true" : "false"; }
+
+void print_snapshots(const std::vector<Snapshot>& snapshots) {
+  if (snapshots.empty()) return;
+  print("Snapshots:\n");
+  for (const Snapshot& snapshot : snapshots) {
+    print(fmt::format("    {} {}, disk {}, VM state {}\n", terminal_text(snapshot.id),
+                      terminal_text(snapshot.name), human_size(snapshot.disk_size),
+                      human_size(snapshot.vm_state_size)));
+  }
+}
+
+void print_bitmaps(const std::vector<Bitmap>& bitmaps) {
+  if (bitmaps.empty()) return;
+  print("    bitmaps:\n");
+  for (const Bitmap& bitmap : bitmaps) {
+    print(fmt::format("        {}, granularity {}{}{}\n", terminal_text(bitmap.name),
+                      human_size(std::uint64_t{1} << bitmap.granularity_bits),
+                      bitmap.automatic ? ", auto" : "", bitmap.in_use ? ", in use" : ""));
+  }
+}
+
+void print_qcow2(const Qcow2Facts& facts) {
+  const Header& header = facts.header;
+  print_snapshots(facts.snapshots);
+  print("Format specific information:\n");
+  print(fmt::format("    compat: {}\n", header.version == 2 ? "0.10" : "1.1"));
+  print(fmt::format("    compression type: {}\n",
+                    header.compression == Compression::zstd ? "zstd" : "zlib"));
+  print(fmt::format("    refcount bits: {}\n", header.refcount_bits));
+  if (header.version > 2) {
+    print(fmt::format("    lazy refcounts: {}\n", yes_or_no(header.lazy_refcounts)));
+    print(fmt::format("    dirty: {}\n", yes_or_no(header.dirty)));
+    print(fmt::format("    corrupt: {}\n", yes_or_no(header.corrupt)));
+    print(fmt::format("    extended l2: {}\n", yes_or_no(header.geometry.extended_l2)));
+  }
+  if (header.external_data) {
+    print(fmt::format("    data file: {}\n", terminal_text(header.data_file)));
+    print(fmt::format("    data file raw: {}\n", yes_or_no(header.raw_external_data)));
+  }
+  if (header.encryption != Encryption::none) {
+    print(fmt::format("    encryption: {}\n",
+                      header.encryption == Encryption::luks ? "LUKS" : "AES"));
+  }
+  print_bitmaps(facts.bitmaps);
+}
+
+void print_facts(const ImageFacts& facts) {
+  print(fmt::format("image: {}\n", terminal_text(facts.path)));
+  print(fmt::format("file format: {}\n", name_of(facts.format)));
+  print(fmt::format("virtual size: {} ({} bytes)\n", human_size(facts.virtual_size),
+                    facts.virtual_size));
+  print(fmt::format("disk size: {}\n", human_size(facts.allocated_size)));
+  if (!facts.qcow2) return;
+  const Header& header = facts.qcow2->header;
+  print(fmt::format("cluster size: {}\n", header.geometry.cluster_size()));
+  if (!header.backing_file.empty()) {
+    const std::string path = formats::reference_path(facts.path, header.backing_file);
+    print(fmt::format(
+        "backing file: {}{}\n", terminal_text(header.backing_file),
+        path == header.backing_file ? "" : fmt::format(" (actual path: {})", terminal_text(path))));
+    if (!header.backing_format.empty()) {
+      print(fmt::format("backing file format: {}\n", terminal_text(header.backing_format)));
+    }
+  }
+  print_qcow2(*facts.qcow2);
+}
+
+void print_as_json(const std::vector<ImageFacts>& chain, bool as_array) {
+  if (!as_array) {
+    print_json(facts_json(chain.front()));
+    return;
+  }
+  Json array = Json::array();
+  for (const ImageFacts& facts : chain) array.push_back(facts_json(facts));
+  print_json(array);
+}
+
+}  // namespace
+
+int run_info(const Arguments& arguments) {
+  std::string path;
+  std::optional<formats::Format> format;
+  bool backing_chain = false;
+  OutputFormat output = OutputFormat::human;
+  CommandLine line("info", "Shows what IMAGE says about itself, with the JSON keys of qemu-img.");
+  line.argument("IMAGE", path, "image to look at; only its headers are read");
+  line.option("format,f", format_into(format),
+              "format of the image (default: its content decides)");
+  line.option("backing-chain", flag_into(backing_chain),
+              "open the backing files that the image names, and show them too");
+  output_option(line, output);
+  line.example("imgtool info golden.qcow2", "size, format and backing file of an image");
+  if (const auto exit = line.parse(arguments)) return *exit;
+
+  const auto chain = formats::read_facts(path, format, backing_chain);
+  if (line.common().json || output == OutputFormat::json) {
+    print_as_json(chain, backing_chain);
+    return exit_code::done;
+  }
+  for (const ImageFacts& facts : chain) {
+    if (&facts != &chain.front()) print("\n");
+    print_facts(facts);
+  }
+  return exit_code::done;
+}
+
+}  // namespace imgtool

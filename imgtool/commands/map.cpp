@@ -1,0 +1,138 @@
+// imgtool map: where the content of an image is stored, with qemu-img's JSON keys.
+#include <algorithm>
+#include <iterator>
+
+#include <fmt/format.h>
+
+#include "imgtool/command.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/image_options.hpp"
+#include "imgtool/report.hpp"
+
+namespace imgtool {
+namespace {
+
+using formats::Placement;
+
+struct MapOptions {
+  std::string path;
+  formats::OpenOptions image;
+  std::uint64_t start_offset = 0;
+  std::optional<std::uint64_t> max_length;
+};
+
+// A map can be of any length. So that a failure in the middle still leaves one JSON document,
+// it is held back up to this size.
+constexpr std::size_t held_back_bytes = std::size_t{32} << 20;
+
+class MapPrinter {
+ public:
+  explicit MapPrinter(bool json) : json_(json) {
+    text_ = json ? "["
+                 : fmt::format("{:>16} {:>16}  {:>5} {:<12} {}\n", "offset", "length", "depth",
+                               "kind", "stored at");
+  }
+
+  void add(const Placement& placement) {
+    json_ ? add_json(placement) : add_line(placement);
+    if (text_.size() >= held_back_bytes) write();
+  }
+
+  void finish() {
+    if (json_) text_ += "]\n";
+    write();
+  }
+
+ private:
+  void add_json(const Placement& placement) {
+    fmt::format_to(std::back_inserter(text_),
+                   "{}{{ \"start\": {}, \"length\": {}, \"depth\": {}, \"present\": {}, "
+                   "\"zero\": {}, \"data\": {}, \"compressed\": {}",
+                   first_ ? "" : ",\n", placement.range.offset, placement.range.length,
+                   placement.depth, placement.present, placement.zero, placement.data,
+                   placement.compressed);
+    if (placement.offset) {
+      fmt::format_to(std::back_inserter(text_), ", \"offset\": {}", *placement.offset);
+    }
+    text_ += '}';
+    first_ = false;
+  }
+
+  void add_line(const Placement& placement) {
+    fmt::format_to(std::back_inserter(text_), "{:>16} {:>16}  {:>5} {:<12} {}\n",
+                   placement.range.offset, placement.range.length, placement.depth,
+                   kind_of(placement), placement.offset ? fmt::to_string(*placement.offset) : "-");
+  }
+
+  static std::string_view kind_of(const Placement& placement) {
+    if (placement.compressed) return "compressed";
+    if (placement.zero) return placement.present ? "zero" : "unallocated";
+    return placement.data ? "data" : "backing file";
+  }
+
+  void write() {
+    json_ ? print_json_text(text_) : print(text_);
+    text_.clear();
+  }
+
+  bool json_;
+  bool first_ = true;
+  std::string text_;
+};
+
+bool continues(const Placement& a, const Placement& b) {
+  if (a.depth != b.depth || a.present != b.present || a.zero != b.zero || a.data != b.data ||
+      a.compressed != b.compressed || a.offset.has_value() != b.offset.has_value()) {
+    return false;
+  }
+  return !a.offset || *a.offset + a.range.length == *b.offset;
+}
+
+void print_map(formats::Image& image, io::ByteRange wanted, bool json) {
+  MapPrinter printer(json);
+  std::optional<Placement> held;
+  for (std::uint64_t offset = wanted.offset; offset < wanted.end();) {
+    Placement next = image.placement_at(offset);
+    next.range.length = std::min(next.range.length, wanted.end() - offset);
+    offset += next.range.length;
+    if (held && continues(*held, next)) {
+      held->range.length += next.range.length;
+      continue;
+    }
+    if (held) printer.add(*held);
+    held = next;
+  }
+  // qemu-img lists an empty image as one empty extent.
+  if (!held) held.emplace().range.offset = wanted.offset;
+  printer.add(*held);
+  printer.finish();
+}
+
+}  // namespace
+
+int run_map(const Arguments& arguments) {
+  MapOptions options;
+  OutputFormat output = OutputFormat::human;
+  options.image.layout_only = true;
+  CommandLine line("map",
+                   "Lists how the content of IMAGE is stored, with the JSON keys of qemu-img. "
+                   "Without --follow-references, what a backing file holds is listed as neither "
+                   "data nor zero.");
+  line.argument("IMAGE", options.path, "image to look at");
+  image_options(line, options.image);
+  line.option("start-offset", size_into(options.start_offset), "where to begin");
+  line.option("max-length", size_into(options.max_length), "how much to look at");
+  output_option(line, output);
+  line.example("imgtool map --json golden.qcow2", "for scripts");
+  if (const auto exit = line.parse(arguments)) return *exit;
+
+  const io::MadeRing made = io::make_ring({});
+  const auto image = formats::open_image(*made.ring, options.path, options.image);
+  const std::uint64_t size = *image->size();
+  const std::uint64_t start = std::min(options.start_offset, size);
+  const std::uint64_t length = std::min(options.max_length.value_or(size), size - start);
+  print_map(*image, {start, length}, line.common().json || output == OutputFormat::json);
+  return exit_code::done;
+}
+
+}  // namespace imgtool
