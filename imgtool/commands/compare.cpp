@@ -1,0 +1,140 @@
+// imgtool compare: whether two images hold the same content, with qemu-img's exit codes.
+#include <algorithm>
+#include <thread>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "imgtool/command.hpp"
+#include "imgtool/image_options.hpp"
+#include "imgtool/report.hpp"
+#include "imgtool/signals.hpp"
+#include "io/comparer.hpp"
+#include "io/error.hpp"
+#include "io/worker_pool.hpp"
+
+namespace imgtool {
+namespace {
+
+// qemu-img's.
+constexpr int same_code = 0;
+constexpr int differ_code = 1;
+constexpr int open_error_code = 2;
+constexpr int refused_code = 3;
+constexpr int read_error_code = 4;
+
+struct CompareArguments {
+  std::string path_a;
+  std::string path_b;
+  formats::OpenOptions image_a;
+  formats::OpenOptions image_b;
+  bool strict = false;
+  std::uint64_t limit = 1'000'000;
+};
+
+struct Answer {
+  std::uint64_t size_a = 0;
+  std::uint64_t size_b = 0;
+  bool sizes_matter = false;
+  io::Comparison comparison;
+
+  [[nodiscard]] bool same() const {
+    return comparison.differences.empty() && !(sizes_matter && size_a != size_b);
+  }
+};
+
+Answer compare(CompareArguments& arguments, int& error_code) {
+  const unsigned threads = std::max(1U, std::thread::hardware_concurrency());
+  io::WorkerPool workers(threads);
+  arguments.image_a.workers = &workers;
+  arguments.image_b.workers = &workers;
+  const io::MadeRing made = io::make_ring({});
+  const auto a = formats::open_image(*made.ring, arguments.path_a, arguments.image_a);
+  const auto b = formats::open_image(*made.ring, arguments.path_b, arguments.image_b);
+  error_code = read_error_code;
+
+  Answer answer{*a->size(), *b->size(), arguments.strict, {}};
+  if (arguments.strict && answer.size_a != answer.size_b) return answer;
+  io::CompareOptions options;
+  options.most_differences = arguments.limit;
+  options.chunk_size = std::max({options.chunk_size, a->cluster_size(), b->cluster_size()});
+  io::Comparer comparer(*made.ring, *a, *b, options, stop_flag());
+  answer.comparison = comparer.run();
+  auto& found = answer.comparison.differences;
+  if (found.size() > arguments.limit) {
+    found.resize(arguments.limit);
+    answer.comparison.complete = false;
+  }
+  return answer;
+}
+
+void print_as_json(const Answer& answer) {
+  nlohmann::ordered_json json;
+  json["identical"] = answer.same();
+  json["size-a"] = answer.size_a;
+  json["size-b"] = answer.size_b;
+  json["complete"] = answer.comparison.complete;
+  json["differences"] = nlohmann::ordered_json::array();
+  for (const io::ByteRange range : answer.comparison.differences) {
+    json["differences"].push_back({{"start", range.offset}, {"length", range.length}});
+  }
+  print_json(json);
+}
+
+void print_as_text(const Answer& answer) {
+  if (answer.size_a != answer.size_b) {
+    print(fmt::format("The sizes differ: {} and {} bytes.\n", answer.size_a, answer.size_b));
+  }
+  const auto& found = answer.comparison.differences;
+  for (const io::ByteRange range : found) {
+    print(fmt::format("differ: {} bytes at offset {}\n", range.length, range.offset));
+  }
+  if (!answer.comparison.complete) {
+    print(fmt::format("There may be more; --limit ended the search after {}.\n", found.size()));
+  }
+  if (answer.same()) print("The images are identical.\n");
+}
+
+}  // namespace
+
+int run_compare(const Arguments& arguments) {
+  CompareArguments wanted;
+  bool follow_references = false;
+  CommandLine line("compare",
+                   "Compares the content of two images of any format, and lists where they "
+                   "differ. Differences less than 512 bytes apart are one. Where one image ends "
+                   "before the other it counts as zeros, unless --strict is given.");
+  line.argument("A", wanted.path_a, "image");
+  line.argument("B", wanted.path_b, "image");
+  line.option("format,f", format_into(wanted.image_a.format), "format of A");
+  line.option("format-b,F", format_into(wanted.image_b.format), "format of B");
+  line.option("snapshot,l", text_into(wanted.image_a.snapshot, "SNAPSHOT"),
+              "the internal snapshot of A with this id or name");
+  line.option("follow-references", flag_into(follow_references),
+              "open the files that the images name");
+  line.option("strict,s", flag_into(wanted.strict), "images of different sizes differ");
+  line.option("limit", count_into(wanted.limit, 1), "stop after so many differences");
+  line.exit_code(same_code, "same content");
+  line.exit_code(differ_code, "different content");
+  line.exit_code(open_error_code, "an image cannot be opened, or wrong usage");
+  line.exit_code(refused_code, "an image needs --follow-references");
+  line.exit_code(read_error_code, "an image cannot be read");
+  line.example("imgtool compare golden.qcow2 golden.img", "after a conversion");
+  if (const auto exit = line.parse(arguments)) return *exit;
+  wanted.image_a.follow_references = wanted.image_b.follow_references = follow_references;
+
+  const bool json = line.common().json;
+  int error_code = open_error_code;
+  try {
+    const Answer answer = compare(wanted, error_code);
+    json ? print_as_json(answer) : print_as_text(answer);
+    return answer.same() ? same_code : differ_code;
+  } catch (const io::Error& error) {
+    if (error.kind() == io::ErrorKind::cancelled) throw;
+    Failure failure = describe_failure(std::current_exception(), 0);
+    failure.exit_code = error.kind() == io::ErrorKind::refused ? refused_code : error_code;
+    return report_failure(failure, json);
+  }
+}
+
+}  // namespace imgtool

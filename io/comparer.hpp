@@ -1,0 +1,64 @@
+// Where two sources differ.
+//
+// What reads as zeros on both sides is not read; a chunk that holds data on one side only is
+// read there alone. Where one source is shorter, it counts as zeros. Belongs to the ring's
+// thread.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "io/buffer_pool.hpp"
+#include "io/observer.hpp"
+#include "io/source.hpp"
+#include "io/task_group.hpp"
+
+namespace io {
+
+struct CompareOptions {
+  std::uint64_t chunk_size = 1 * MiB;
+  unsigned lanes = 16;
+  std::size_t most_differences = 1'000'000;  // the comparison ends soon after that many
+};
+
+struct Comparison {
+  std::vector<ByteRange> differences;  // ascending; see io/difference.hpp
+  bool complete = true;                // false: most_differences was reached
+};
+
+class Comparer {
+ public:
+  // Both can seek. All references outlive the comparer.
+  Comparer(Ring& ring, Source& a, Source& b, const CompareOptions& options, const StopFlag& stop);
+
+  // Throws the first Error of either source, and ErrorKind::cancelled once `stop` is set.
+  Comparison run();
+
+ private:
+  struct Side {
+    Source& source;
+    std::uint64_t size;
+  };
+
+  Task<> compare_lane(Buffer of_a, Buffer of_b);
+  std::optional<ByteRange> next_chunk();
+  [[nodiscard]] static Extent extent_of(Side& side, std::uint64_t offset, std::uint64_t end);
+  [[nodiscard]] static bool holds_data(Side& side, ByteRange chunk);
+  // Gives the chunk's content, which is in `buffer`, or nothing when it is all zeros.
+  static Task<bool> read_chunk(Side& side, ByteRange chunk, Buffer buffer);
+  void note(ByteRange chunk, std::vector<ByteRange> found);
+
+  Ring& ring_;
+  Side a_;
+  Side b_;
+  CompareOptions options_;
+  const StopFlag& stop_;
+  std::uint64_t end_;
+  std::uint64_t position_ = 0;
+  bool abandoned_ = false;
+  std::size_t found_count_ = 0;
+  std::map<std::uint64_t, std::vector<ByteRange>> found_;  // by chunk
+};
+
+}  // namespace io
