@@ -1,0 +1,41 @@
+// Whether a qcow2 file is consistent: everything it uses is counted and compared with what its
+// refcounts say, and every table entry is looked at. Counts problems as qemu-img check does.
+//
+// Unlike the reader, the checker goes on where it finds damage, as far as that makes sense.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "formats/qcow2/header.hpp"
+#include "formats/qcow2/refcounts.hpp"
+#include "formats/qcow2/references.hpp"
+#include "io/file.hpp"
+
+namespace formats::qcow2 {
+
+struct CheckResult {
+  std::uint64_t corruptions = 0;
+  std::uint64_t leaks = 0;   // clusters that are counted more often than they are used
+  std::uint64_t errors = 0;  // what could not be checked
+
+  std::uint64_t image_end = 0;       // past the last cluster in use
+  std::uint64_t total_clusters = 0;  // of the guest's disk
+  std::uint64_t allocated_clusters = 0;
+  std::uint64_t fragmented_clusters = 0;
+  std::uint64_t compressed_clusters = 0;
+
+  [[nodiscard]] bool clean() const { return corruptions == 0 && leaks == 0 && errors == 0; }
+};
+
+// Hears of each problem, in one line; neighbouring ones of one kind are told as one. After
+// `most_problems_told` it is called no more.
+using ProblemSink = std::function<void(const std::string& problem)>;
+inline constexpr std::uint64_t most_problems_told = 1000;
+
+// Throws Error when the header or the snapshot table is damaged, since nothing can be checked
+// then; ErrorKind::unsupported when the image is too large (see References).
+CheckResult check(const io::File& file, const ProblemSink& tell);
+
+}  // namespace formats::qcow2

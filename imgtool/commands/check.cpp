@@ -1,0 +1,119 @@
+// imgtool check: whether a qcow2 image is consistent, with qemu-img's JSON keys and exit codes.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "formats/probe.hpp"
+#include "formats/qcow2/check.hpp"
+#include "imgtool/command.hpp"
+#include "imgtool/escape.hpp"
+#include "imgtool/image_options.hpp"
+#include "imgtool/report.hpp"
+#include "io/error.hpp"
+
+namespace imgtool {
+namespace {
+
+using formats::qcow2::CheckResult;
+
+// qemu-img's.
+constexpr int clean_code = 0;
+constexpr int failed_code = 1;
+constexpr int corrupt_code = 2;
+constexpr int leaks_code = 3;
+constexpr int unsupported_code = 63;
+
+int code_of(const CheckResult& result) {
+  if (result.errors != 0) return failed_code;
+  if (result.corruptions != 0) return corrupt_code;
+  return result.leaks != 0 ? leaks_code : clean_code;
+}
+
+void print_as_json(const std::string& path, const CheckResult& result) {
+  nlohmann::ordered_json json;
+  const auto put = [&json](const char* key, std::uint64_t value) {
+    if (value != 0) json[key] = value;
+  };
+  put("image-end-offset", result.image_end);
+  put("total-clusters", result.total_clusters);
+  json["check-errors"] = result.errors;
+  put("corruptions", result.corruptions);
+  put("leaks", result.leaks);
+  put("allocated-clusters", result.allocated_clusters);
+  put("fragmented-clusters", result.fragmented_clusters);
+  put("compressed-clusters", result.compressed_clusters);
+  json["filename"] = path;
+  json["format"] = "qcow2";
+  print_json(json);
+}
+
+std::string share(std::uint64_t part, std::uint64_t whole) {
+  if (whole == 0) return {};
+  return fmt::format(" ({:.2f} %)", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+}
+
+void print_as_text(const CheckResult& result) {
+  if (result.clean()) {
+    print("No errors were found on the image.\n");
+  } else {
+    print(fmt::format("{} corruptions, {} leaked clusters, {} clusters that cannot be checked.\n",
+                      result.corruptions, result.leaks, result.errors));
+  }
+  print(fmt::format(
+      "Of {} clusters {}{} are allocated; of these {}{} are fragmented, {}{} "
+      "compressed.\n",
+      result.total_clusters, result.allocated_clusters,
+      share(result.allocated_clusters, result.total_clusters), result.fragmented_clusters,
+      share(result.fragmented_clusters, result.allocated_clusters), result.compressed_clusters,
+      share(result.compressed_clusters, result.allocated_clusters)));
+  print(fmt::format("The image ends at offset {}.\n", result.image_end));
+}
+
+CheckResult check(const std::string& path, std::optional<formats::Format> format, bool json) {
+  const io::File file(path, O_RDONLY);
+  if (!format) format = formats::probe(file);
+  if (*format != formats::Format::qcow2) {
+    throw io::Error(io::ErrorKind::unsupported, path,
+                    fmt::format("is {}, which cannot be checked", name_of(*format)));
+  }
+  return formats::qcow2::check(file, [json](const std::string& problem) {
+    json ? complain(problem) : print(terminal_text(problem) + '\n');
+  });
+}
+
+}  // namespace
+
+int run_check(const Arguments& arguments) {
+  std::string path;
+  std::optional<formats::Format> format;
+  OutputFormat output = OutputFormat::human;
+  CommandLine line("check",
+                   "Checks whether a qcow2 image is consistent: refcounts against what is used, "
+                   "every table entry, and what is past the end of the file. Content and the "
+                   "files that the image names are not looked at.");
+  line.argument("IMAGE", path, "image to check; it is not written to");
+  line.option("format,f", format_into(format),
+              "format of the image (default: its content decides)");
+  output_option(line, output);
+  line.exit_code(clean_code, "no errors");
+  line.exit_code(failed_code, "the check could not be completed");
+  line.exit_code(corrupt_code, "corruptions were found, or wrong usage");
+  line.exit_code(leaks_code, "leaked clusters were found, but no corruptions");
+  line.exit_code(unsupported_code, "images of this format cannot be checked");
+  line.example("imgtool check --json golden.qcow2", "before it is copied to all machines");
+  if (const auto exit = line.parse(arguments)) return *exit;
+
+  const bool json = line.common().json || output == OutputFormat::json;
+  try {
+    const CheckResult result = check(path, format, json);
+    json ? print_as_json(path, result) : print_as_text(result);
+    return code_of(result);
+  } catch (const io::Error& error) {
+    Failure failure = describe_failure(std::current_exception(), 0);
+    const bool unsupported = error.kind() == io::ErrorKind::unsupported;
+    failure.exit_code = unsupported ? unsupported_code : failed_code;
+    return report_failure(failure, json);
+  }
+}
+
+}  // namespace imgtool
