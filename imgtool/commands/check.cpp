@@ -100,7 +100,8 @@ int run_check(const Arguments& arguments) {
   line.exit_code(corrupt_code, "corruptions were found, or wrong usage");
   line.exit_code(leaks_code, "leaked clusters were found, but no corruptions");
   line.exit_code(unsupported_code, "images of this format cannot be checked");
-  line.example("imgtool check --json golden.qcow2", "before it is copied to all machines");
+  line.example("imgtool check golden.qcow2", "before it is copied to all machines");
+  line.example("imgtool check --json golden.qcow2", "for a script written for qemu-img");
   if (const auto exit = line.parse(arguments)) return *exit;
 
   const bool json = line.common().json || output == OutputFormat::json;

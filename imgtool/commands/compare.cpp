@@ -120,6 +120,8 @@ int run_compare(const Arguments& arguments) {
   line.exit_code(refused_code, "an image needs --follow-references");
   line.exit_code(read_error_code, "an image cannot be read");
   line.example("imgtool compare golden.qcow2 golden.img", "after a conversion");
+  line.example("imgtool compare --follow-references overlay.qcow2 base.qcow2",
+               "what an overlay changed");
   if (const auto exit = line.parse(arguments)) return *exit;
   wanted.image_a.follow_references = wanted.image_b.follow_references = follow_references;
 

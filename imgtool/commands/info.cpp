@@ -190,6 +190,7 @@ int run_info(const Arguments& arguments) {
               "open the backing files that the image names, and show them too");
   output_option(line, output);
   line.example("imgtool info golden.qcow2", "size, format and backing file of an image");
+  line.example("imgtool info --json --backing-chain overlay.qcow2", "of all images below it, too");
   if (const auto exit = line.parse(arguments)) return *exit;
 
   const auto chain = formats::read_facts(path, format, backing_chain);

@@ -123,7 +123,8 @@ int run_map(const Arguments& arguments) {
   line.option("start-offset", size_into(options.start_offset), "where to begin");
   line.option("max-length", size_into(options.max_length), "how much to look at");
   output_option(line, output);
-  line.example("imgtool map --json golden.qcow2", "for scripts");
+  line.example("imgtool map --json golden.qcow2", "for a script written for qemu-img");
+  line.example("imgtool map --start-offset 1G --max-length 1M golden.qcow2", "a part of it");
   if (const auto exit = line.parse(arguments)) return *exit;
 
   const io::MadeRing made = io::make_ring({});
