@@ -52,6 +52,16 @@ std::string in_words(const BurnTarget& target, const BurnResult& result, VerifyM
   return text;
 }
 
+std::string headline(const BurnFacts& facts, const BurnJob& job) {
+  const std::string image = facts.image == "-" ? "standard input" : facts.image;
+  const auto& results = job.results();
+  const bool any = std::any_of(results.begin(), results.end(),
+                               [](const BurnResult& result) { return !result.error; });
+  if (!any) return fmt::format("{}: no target holds it", image);
+  return fmt::format("{}: {} burned in {}", image, human_size(job.image_size()),
+                     human_duration(facts.seconds));
+}
+
 int exit_code_for(const std::vector<BurnResult>& results) {
   const auto failed = std::count_if(results.begin(), results.end(), [](const BurnResult& result) {
     return result.error.has_value();
@@ -84,12 +94,12 @@ void print_document(const BurnFacts& facts, const BurnJob& job,
 int report_burn(const BurnFacts& facts, const BurnJob& job,
                 const std::vector<std::unique_ptr<BurnTarget>>& targets, bool json) {
   const auto& results = job.results();
+  const bool lone_failure = results.size() == 1 && results.front().error;
+  if (lone_failure) complain(results.front().error->what());
   if (json) {
     print_document(facts, job, targets);
-  } else {
-    print(terminal_text(fmt::format("{}: {} burned in {}", facts.image,
-                                    human_size(job.image_size()), human_duration(facts.seconds))) +
-          "\n");
+  } else if (!lone_failure) {
+    print(terminal_text(headline(facts, job)) + "\n");
     for (std::size_t index = 0; index < targets.size(); ++index) {
       print(terminal_text(in_words(*targets[index], results[index], facts.verify)) + "\n");
     }

@@ -80,7 +80,8 @@ void Progress::failed(std::size_t index, std::string_view why) {
   Target& target = targets_.at(index);
   target.shown.state = State::failed;
   target.shown.why = why;
-  say(plain_line(target.shown));
+  // A single target's failure ends the job, which says it.
+  if (targets_.size() > 1) say(plain_line(target.shown));
   show_change(target);
 }
 

@@ -1,5 +1,6 @@
 #include "imgtool/progress.hpp"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -234,11 +235,16 @@ TEST(Progress, AnswersSigusr1InAnyMode) {
 }
 
 TEST(Progress, NamesAFailedTargetAtOnce) {
-  Job job(ProgressMode::none);
-  job.progress->begin(write, 0, 1000 * MiB);
-  job.progress->failed(0, "write of 512 bytes at offset 0: Input/output error");
-  EXPECT_EQ(job.messages, "/dev/sdb: failed: write of 512 bytes at offset 0: Input/output error\n");
-  EXPECT_EQ(job.terminal.raw, "");
+  const char* why = "write of 512 bytes at offset 0: Input/output error";
+  Job several(ProgressMode::none, 80, {"/dev/sdb", "/dev/sdc"});
+  several.progress->begin(write, 0, 1000 * MiB);
+  several.progress->failed(0, why);
+  EXPECT_EQ(several.messages, fmt::format("/dev/sdb: failed: {}\n", why));
+  EXPECT_EQ(several.terminal.raw, "");
+
+  Job lone(ProgressMode::none);
+  lone.progress->failed(0, why);
+  EXPECT_EQ(lone.messages, "") << "the command says it, once";
 }
 
 TEST(Progress, RateFollowsTheLastSeconds) {
