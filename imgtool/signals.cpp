@@ -1,6 +1,7 @@
 #include "imgtool/signals.hpp"
 
 #include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "imgtool/exit_code.hpp"
@@ -13,8 +14,22 @@ std::atomic<bool> status_requested{false};
 static_assert(io::StopFlag::is_always_lock_free && std::atomic<bool>::is_always_lock_free,
               "handlers may touch lock-free atomics only");
 
+// `timeout`, some shells and some terminals send one Ctrl-C twice, to the process and its group.
+constexpr std::int64_t same_press_ms = 1000;
+std::atomic<std::int64_t> first_stop_ms{0};
+static_assert(std::atomic<std::int64_t>::is_always_lock_free);
+
+std::int64_t now_ms() {
+  struct timespec now = {};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+}
+
 extern "C" void on_stop_signal(int signal) {
-  if (requested_stop.exchange(signal) != 0) {
+  if (requested_stop.load() == 0) {
+    first_stop_ms.store(now_ms());
+    requested_stop.store(signal);
+  } else if (now_ms() - first_stop_ms.load() >= same_press_ms) {
     ::_exit(exit_code::after_signal(signal));
   }
 }

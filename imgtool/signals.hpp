@@ -1,5 +1,5 @@
-// Ctrl-C and its like: the first one asks the job to stop in good order, the second one ends the
-// process at once. Handlers only set atomics; jobs look at these.
+// Ctrl-C and its like: the first one asks the job to stop in good order, another one a second or
+// more later ends the process at once. Handlers only set atomics; jobs look at these.
 //
 // SIGINT, SIGTERM and SIGHUP stop, unless the caller had them ignored (nohup). SIGUSR1 asks for a
 // status line. SIGPIPE is ignored: a reader that went away is an error of the write.

@@ -2,7 +2,7 @@
 import signal
 import time
 
-from imgtool_testing import (MiB, check, engines, flip_byte, main, requires, requires_root, run,
+from imgtool_testing import (IMGTOOL, MiB, check, engines, flip_byte, main, requires, requires_root, run,
                              sha256)
 from resume_testing import PROMPT_S, ResumeTestCase, bytes_done, rows
 
@@ -34,6 +34,18 @@ class Signals(ResumeTestCase):
                     self.assertLessEqual(left, 8 * MiB)
                     self.assert_same_content(target, image)
                     self.assertEqual(bytes_done(mapfile), 12 * MiB)
+
+    def test_the_same_press_may_come_twice(self):
+        """timeout signals its child and its group; that is no second Ctrl-C."""
+        image, target, mapfile = self.dense_image(12 * MiB), self.path(), self.path()
+        args = ["burn", image, target, f"--mapfile={mapfile}"]
+        result = run(["timeout", "--preserve-status", "-s", "INT", "1", IMGTOOL, *args,
+                      "--rate=6M"])
+        self.assertEqual(result.code, 130)
+        self.assertIn("to go on", result.err)
+        self.assertGreaterEqual(bytes_done(mapfile), 2 * MiB)
+        self.assertLess(self.resumed(*args), 11 * MiB)
+        self.assert_same_content(target, image)
 
     @requires_root
     def test_a_stopped_burn_of_a_disk_does_not_look_complete(self):
