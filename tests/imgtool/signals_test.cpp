@@ -1,8 +1,11 @@
 #include "imgtool/signals.hpp"
 
 #include <gtest/gtest.h>
+
 #include <signal.h>
 #include <unistd.h>
+#include <chrono>
+#include <thread>
 
 namespace imgtool {
 namespace {
@@ -11,17 +14,29 @@ using ::testing::ExitedWithCode;
 
 // Signals are the whole process's affair, so each test has a process of its own.
 
-TEST(SignalsDeathTest, FirstStopSignalIsRememberedAndSecondEndsTheProcess) {
+TEST(SignalsDeathTest, FirstStopSignalIsRememberedAndALaterOneEndsTheProcess) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     EXPECT_EXIT(
         {
           install_signal_handlers();
           ::raise(signal);
           if (stop_flag().load() != signal) ::_exit(1);
+          std::this_thread::sleep_for(std::chrono::milliseconds(1100));
           ::raise(SIGTERM);
         },
         ExitedWithCode(128 + SIGTERM), "");
   }
+}
+
+TEST(SignalsDeathTest, OneThatComesTwiceAtOnceIsOne) {
+  EXPECT_EXIT(
+      {
+        install_signal_handlers();
+        ::raise(SIGINT);
+        ::raise(SIGINT);
+        ::_exit(stop_flag().load() == SIGINT ? 42 : 1);
+      },
+      ExitedWithCode(42), "");
 }
 
 TEST(SignalsDeathTest, IgnoredStopSignalsStayIgnored) {
