@@ -1,0 +1,53 @@
+// What the parsers of partition tables and file systems look through: blocking reads of small
+// pieces of a disk, or of a part of it, whatever container holds it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "io/buffer_pool.hpp"
+#include "io/source.hpp"
+
+namespace formats {
+
+// Belongs to the ring's thread, and drives the ring while it reads. Offsets are bytes from the
+// beginning of the window.
+class DiskView {
+ public:
+  // All of a seekable `source`. Both outlive the view.
+  DiskView(io::Ring& ring, io::Source& source);
+
+  // The bytes of `range` alone, which lies inside this view: a partition, a logical volume.
+  [[nodiscard]] DiskView part(io::ByteRange range) const;
+
+  [[nodiscard]] std::uint64_t size() const noexcept { return window_.length; }
+  // Of the window in the source.
+  [[nodiscard]] std::uint64_t begin() const noexcept { return window_.offset; }
+  [[nodiscard]] io::Ring& ring() const noexcept { return ring_; }
+  [[nodiscard]] io::Source& source() const noexcept { return source_; }
+  [[nodiscard]] const std::string& name() const { return source_.name(); }
+
+  // `length` bytes at `offset`. Throws ErrorKind::format when they do not lie inside the window,
+  // and what the source throws. Callers bound `length`: it is allocated.
+  [[nodiscard]] std::vector<std::byte> read(std::uint64_t offset, std::size_t length);
+
+  // Whether `length` bytes at `offset` lie inside the window.
+  [[nodiscard]] bool holds(std::uint64_t offset, std::uint64_t length) const noexcept {
+    return length <= size() && offset <= size() - length;
+  }
+
+ private:
+  DiskView(io::Ring& ring, io::Source& source, io::ByteRange window);
+  void fill(std::uint64_t begin, std::uint64_t end);
+
+  io::Ring& ring_;
+  io::Source& source_;
+  io::ByteRange window_;
+  io::AlignedMemory memory_;  // what was read last, from a page boundary of the source on
+  io::ByteRange cached_{};    // of the source
+};
+
+}  // namespace formats
