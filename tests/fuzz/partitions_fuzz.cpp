@@ -1,0 +1,74 @@
+// A disk with a partition table, and the same table fitted to disks of other sizes. Anything but
+// an io::Error, or a table that does not read back as it was written, is a bug.
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+
+#include "formats/partitions/fit.hpp"
+#include "io/error.hpp"
+#include "io/memory_source.hpp"
+#include "io/overlay_source.hpp"
+
+namespace {
+
+using namespace formats::partitions;
+
+io::Ring& shared_ring() {
+  static const std::unique_ptr<io::Ring> ring = [] {
+    io::RingOptions options;
+    options.engine = io::Engine::threads;
+    return io::make_ring(options).ring;
+  }();
+  return *ring;
+}
+
+void check(bool holds) {
+  if (!holds) std::abort();
+}
+
+void check_layout(const Layout& layout) {
+  std::uint64_t end = 0;
+  for (const io::ByteRange& gap : layout.gaps) {
+    check(!gap.empty() && gap.offset >= end && gap.end() <= layout.disk_size);
+    end = gap.end();
+  }
+  for (const Partition& partition : layout.partitions) {
+    if (partition.sound) check(partition.range.end() <= layout.disk_size);
+    if (!partition.sound) check(!layout.trusted);
+  }
+}
+
+void fit(io::Source& source, formats::DiskView& disk, const Layout& layout, FitOptions options) {
+  const Fit fit = fit_to_disk(disk, layout, options);
+  if (!layout.gpt || !layout.trusted || !fit.left_because.empty()) return;
+  io::OverlaySource result(source, fit.patches, options.disk_size);
+  formats::DiskView view(shared_ring(), result);
+  const Layout after = read_layout(view);
+  check_layout(after);
+  check(after.kind == TableKind::gpt && after.primary_valid && after.backup_valid && after.trusted);
+  check(after.id() == layout.id() && after.partitions.size() == layout.partitions.size());
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  io::AlignedMemory memory(std::max<std::size_t>(size, 1));
+  std::copy_n(reinterpret_cast<const std::byte*>(data), size, memory.bytes().begin());
+  io::MemorySource source("fuzz", std::move(memory), size);
+  formats::DiskView disk(shared_ring(), source);
+  const Layout layout = read_layout(disk);
+  check_layout(layout);
+  (void)read_layout(disk, {.disk_size = std::uint64_t{1} << 40, .sector_size = 4096});
+  for (const bool grow : {false, true}) {
+    for (const std::uint64_t extra : {0U, 512U, 65'536U, 16'777'216U}) {
+      try {
+        fit(source, disk, layout, {size + extra, grow});
+        if (extra < size && size - extra >= layout.least_size()) {
+          fit(source, disk, layout, {size - extra, grow});
+        }
+      } catch (const io::Error&) {
+      }
+    }
+  }
+  return 0;
+}
