@@ -1,11 +1,13 @@
 #include "imgtool/burn_job.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include <fmt/format.h>
 
 #include "imgtool/human.hpp"
 #include "io/error.hpp"
+#include "io/spliced_source.hpp"
 
 namespace imgtool {
 namespace {
@@ -45,14 +47,18 @@ void BurnJob::keep_journal(std::size_t target, io::Journal& journal,
 
 void BurnJob::run() {
   try {
-    start_targets();
     read_head();
+    check_tables();
+    start_targets();
     wipe_heads();
     copy_rest();
-    const std::uint64_t head = head_->bytes().size();
-    verify_and_mend(image_.seekable() ? &image_ : nullptr, {io::range_between(head, size_)});
+    std::vector<std::size_t> all(targets_.size());
+    std::iota(all.begin(), all.end(), 0);
+    const Content content{image_.seekable() ? &image_ : nullptr, ledger_, all};
+    verify_and_mend(content, {io::range_between(head_->bytes().size(), size_)});
     check_digest();
-    write_head();
+    fit_tables();
+    write_heads();
     finish_targets();
   } catch (...) {
     collect_results();
@@ -73,6 +79,7 @@ void BurnJob::fail(std::size_t index, const io::Error& error) {
 
 void BurnJob::start_targets() {
   for (std::size_t index = 0; index < targets_.size(); ++index) {
+    if (!copies_[index].live()) continue;
     try {
       targets_[index]->start(ring_);
       copies_[index].target = &targets_[index]->target();
@@ -95,9 +102,18 @@ void BurnJob::read_head() {
   throw_if_stopped();
   size_ = image_.size().value_or(count);
   head_.emplace(image_.name(), std::move(memory), count);
-  for (std::uint64_t at = 0; at < count; at += chunk_size) {
-    const auto length = std::min<std::uint64_t>(chunk_size, count - at);
-    ledger_.record(ledger_.index_of(at), head_->bytes().subspan(at, length));
+}
+
+// Of a stream nobody could see the table before.
+void BurnJob::check_tables() {
+  if (image_.seekable()) return;
+  const TableStep step(ring_, options_.table);
+  for (std::size_t index = 0; index < targets_.size(); ++index) {
+    try {
+      step.check(*head_, false, *targets_[index]);
+    } catch (const io::Error& error) {
+      fail(index, error);
+    }
   }
 }
 
@@ -162,6 +178,11 @@ void BurnJob::copy_rest() {
 }
 
 void BurnJob::flush(io::Copier& copier) {
+  settle_targets();
+  copier.flush();
+}
+
+void BurnJob::settle_targets() {
   for (std::size_t index = 0; index < targets_.size(); ++index) {
     if (!copies_[index].live()) continue;
     try {
@@ -170,30 +191,38 @@ void BurnJob::flush(io::Copier& copier) {
       fail(index, error);
     }
   }
-  copier.flush();
 }
 
-void BurnJob::verify_and_mend(io::Source* image, const std::vector<io::ByteRange>& ranges) {
+// What is on a target, as long as the image: where the target is shorter, the image goes on.
+std::unique_ptr<io::Source> BurnJob::medium(std::size_t index) {
+  const std::uint64_t size = std::min(size_, targets_[index]->capacity());
+  auto front = targets_[index]->medium(ring_, size);
+  if (size == size_) return front;
+  return std::make_unique<io::SplicedSource>(std::move(front), size, image_);
+}
+
+void BurnJob::verify_and_mend(const Content& content, const std::vector<io::ByteRange>& ranges) {
   if (options_.verify == VerifyMode::none || ranges.front().empty()) return;
   std::vector<std::unique_ptr<io::Source>> sources;
   std::vector<io::Medium> media;
-  for (std::size_t index = 0; index < targets_.size(); ++index) {
+  for (const std::size_t index : content.targets) {
     if (!copies_[index].live()) continue;
-    sources.push_back(targets_[index]->medium(ring_, size_));
+    sources.push_back(medium(index));
     media.push_back({sources.back().get(), index});
   }
-  media = find_bad(image, std::move(media), ranges);
+  media = find_bad(content, std::move(media), ranges);
   for (const io::Medium& medium : media) {
     auto& result = results_[medium.index];
     result.rewritten_bytes += io::total_length(medium.bad_chunks);
   }
-  for (unsigned round = 0; round < rewrites && image != nullptr && !media.empty(); ++round) {
+  const bool can_mend = content.source != nullptr;
+  for (unsigned round = 0; round < rewrites && can_mend && !media.empty(); ++round) {
     std::vector<io::Medium> still_bad;
     for (io::Medium& medium : media) {
-      rewrite(*image, medium);
+      rewrite(*content.source, medium);
       if (!copies_[medium.index].live()) continue;
       const std::vector<io::ByteRange> again = medium.bad_chunks;
-      auto bad = find_bad(image, {{medium.source, medium.index}}, again);
+      auto bad = find_bad(content, {{medium.source, medium.index}}, again);
       still_bad.insert(still_bad.end(), bad.begin(), bad.end());
     }
     media = std::move(still_bad);
@@ -201,12 +230,12 @@ void BurnJob::verify_and_mend(io::Source* image, const std::vector<io::ByteRange
   for (const io::Medium& medium : media) give_up_on(medium);
 }
 
-std::vector<io::Medium> BurnJob::find_bad(io::Source* image, std::vector<io::Medium> media,
+std::vector<io::Medium> BurnJob::find_bad(const Content& content, std::vector<io::Medium> media,
                                           const std::vector<io::ByteRange>& ranges) {
   io::VerifyOptions options;
   options.lanes = options_.copy.lanes;
   if (options_.verify == VerifyMode::sample) options.sample = one_in;
-  io::Verifier verifier(ring_, ledger_, image, options, observer_, stop_);
+  io::Verifier verifier(ring_, content.ledger, content.source, options, observer_, stop_);
   verifier.run(media, ranges);
   throw_if_stopped();
   std::erase_if(media, [](const io::Medium& medium) { return medium.bad_chunks.empty(); });
@@ -217,7 +246,7 @@ std::vector<io::Medium> BurnJob::find_bad(io::Source* image, std::vector<io::Med
     // A sample that shows one bad chunk says nothing good about the chunks it did not look at.
     options_.verify = VerifyMode::full;
     for (io::Medium& medium : media) medium.bad_chunks.clear();
-    return find_bad(image, std::move(media), ranges);
+    return find_bad(content, std::move(media), ranges);
   }
   return media;
 }
@@ -258,16 +287,75 @@ void BurnJob::check_digest() {
                               digest_, options_.expected_digest));
 }
 
-void BurnJob::write_head() {
+void BurnJob::fit_tables() {
+  const TableStep step(ring_, options_.table);
+  const auto head = head_->bytes();
+  for (std::size_t index = 0; index < targets_.size(); ++index) {
+    io::CopyTarget& copy = copies_[index];
+    if (!copy.live()) continue;
+    // A run that resumes compares with the image, so what is changed now is to be copied again.
+    const auto note = [&](const std::vector<io::Patch>& patches) {
+      if (copy.journal == nullptr) return;
+      for (const io::Patch& patch : patches) {
+        const auto shared = io::intersection(patch.range(), {0, copy.journal->size()});
+        if (!shared.empty()) copy.journal->mark_untried(shared);
+      }
+      copy.save_journal(*copy.journal);
+    };
+    try {
+      if (image_.seekable()) {
+        results_[index].table = step.run(image_, head.size(), *targets_[index], note);
+        continue;
+      }
+      const auto rest = medium(index);
+      io::OverlaySource content(*rest, {{0, {head.begin(), head.end()}}}, size_);
+      results_[index].table = step.run(content, head.size(), *targets_[index], note);
+    } catch (const io::Error& error) {
+      fail(index, error);
+    }
+  }
+  throw_if_stopped();
+}
+
+// Targets whose tables became the same get their heads together.
+void BurnJob::write_heads() {
   if (head_->bytes().empty()) return;
+  std::vector<std::size_t> left;
+  for (std::size_t index = 0; index < targets_.size(); ++index) {
+    if (copies_[index].live()) left.push_back(index);
+  }
+  while (!left.empty()) {
+    const auto patches = results_[left.front()].table.head;
+    const auto others = std::stable_partition(left.begin(), left.end(), [&](std::size_t index) {
+      return results_[index].table.head == patches;
+    });
+    write_head(patches, {left.begin(), others});
+    left.erase(left.begin(), others);
+  }
+}
+
+void BurnJob::write_head(std::vector<io::Patch> patches, const std::vector<std::size_t>& targets) {
+  const io::ByteRange all{0, head_->bytes().size()};
+  io::AlignedMemory memory(all.length);
+  io::OverlaySource patched(*head_, std::move(patches), all.length);
+  io::run_task(ring_, patched.read(all, memory.buffer()));
+  io::MemorySource head(head_->name(), std::move(memory), all.length);
+  io::ChunkLedger ledger(options_.copy.chunk_size);
+
+  settle_targets();
+  std::vector<io::CopyTarget> some;
+  some.reserve(targets.size());
+  for (const std::size_t index : targets) some.push_back(copies_[index]);
   io::CopyOptions options = options_.copy;
   options.lanes = 1;
   options.bytes_per_second = 0;
-  io::Copier copier(ring_, *head_, copies_, options, observer_, stop_);
-  copier.run({io::ByteRange{0, head_->bytes().size()}});
-  flush(copier);
+  io::Copier copier(ring_, head, some, options, observer_, stop_);
+  copier.keep_digests(&ledger);
+  copier.run({all});
+  copier.flush();
+  for (std::size_t i = 0; i < some.size(); ++i) copies_[targets[i]] = some[i];
   throw_if_stopped();
-  verify_and_mend(&*head_, {io::ByteRange{0, head_->bytes().size()}});
+  verify_and_mend({&head, ledger, targets}, {all});
 }
 
 void BurnJob::finish_targets() {

@@ -1,7 +1,7 @@
 // The burn, from the first byte to the last check:
 //
 //   wipe the head - copy the rest - flush - verify, mend - check the digest
-//   - write the head - flush - verify, mend - give files their names
+//   - fit the partition table - write the head - flush - verify, mend - give files their names
 //
 // The head (the first MiB: boot code, partition table) comes last, so that a disk never looks
 // complete before it is. A target that fails drops out; the others end as if it had not been.
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "imgtool/burn_target.hpp"
+#include "imgtool/table_step.hpp"
 #include "io/copier.hpp"
 #include "io/memory_source.hpp"
 #include "io/verifier.hpp"
@@ -28,6 +29,7 @@ struct BurnJobOptions {
   VerifyMode verify = VerifyMode::full;
   std::optional<io::DigestAlgorithm> algorithm;  // of the image's content
   std::string expected_digest;                   // hex; empty: only compute it
+  TableOptions table;
 };
 
 // What became of one target, for the report.
@@ -37,6 +39,7 @@ struct BurnResult {
   std::uint64_t zero_bytes = 0;             // zeroed by request
   std::uint64_t rewritten_bytes = 0;        // found bad by verify, then mended
   std::vector<io::ByteRange> bad_ranges{};  // what was bad at the last verify that found any
+  TableChange table;
   std::string remark;
 };
 
@@ -65,19 +68,30 @@ class BurnJob {
   void wipe_heads();
   void copy_rest();
   void check_digest();
-  void write_head();
+  void check_tables();
+  void fit_tables();
+  void write_heads();
+  void write_head(std::vector<io::Patch> patches, const std::vector<std::size_t>& targets);
   void finish_targets();
   void collect_results();
 
-  // Verifies `ranges` against the ledger, rewriting from `image` (null: cannot) what is bad.
-  void verify_and_mend(io::Source* image, const std::vector<io::ByteRange>& ranges);
+  // What some of the targets must hold.
+  struct Content {
+    io::Source* source;  // null: it cannot be read again
+    io::ChunkLedger& ledger;
+    std::vector<std::size_t> targets;
+  };
+  // Verifies `ranges` against the ledger, rewriting from the source what is bad.
+  void verify_and_mend(const Content& content, const std::vector<io::ByteRange>& ranges);
   // The targets that still differ, with their bad chunks.
-  std::vector<io::Medium> find_bad(io::Source* image, std::vector<io::Medium> media,
+  std::vector<io::Medium> find_bad(const Content& content, std::vector<io::Medium> media,
                                    const std::vector<io::ByteRange>& ranges);
   void rewrite(io::Source& image, const io::Medium& medium);
+  [[nodiscard]] std::unique_ptr<io::Source> medium(std::size_t index);
   void give_up_on(const io::Medium& medium);
   void fail(std::size_t index, const io::Error& error);
   void flush(io::Copier& copier);
+  void settle_targets();
   void throw_if_stopped() const;
   [[nodiscard]] std::vector<io::ByteRange> rest_to_do() const;
 

@@ -15,6 +15,33 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+Json ranges_as_json(const std::vector<io::ByteRange>& ranges) {
+  Json list = Json::array();
+  for (const io::ByteRange& range : ranges) {
+    list.push_back({{"start", range.offset}, {"length", range.length}});
+  }
+  return list;
+}
+
+// Null: nothing was to be done to it.
+Json describe(const TableChange& change) {
+  if (change.nothing()) return {};
+  Json table;
+  table["backup-moved"] = change.fit.backup_moved;
+  table["primary-restored"] = change.fit.primary_restored;
+  table["grown"] = nullptr;
+  if (const auto& growth = change.fit.growth) {
+    table["grown"] = {{"partition", growth->partition},
+                      {"size-before", growth->before},
+                      {"size-after", growth->after}};
+  }
+  table["wiped"] = ranges_as_json(change.fit.wiped);
+  table["wiped-behind-image"] = ranges_as_json(change.strays);
+  table["left-out-bytes"] = change.left_out;
+  table["left-because"] = change.fit.left_because.empty() ? Json() : Json(change.fit.left_because);
+  return table;
+}
+
 Json describe(const BurnTarget& target, const BurnResult& result, VerifyMode verify) {
   Json entry;
   entry["path"] = target.path();
@@ -26,10 +53,8 @@ Json describe(const BurnTarget& target, const BurnResult& result, VerifyMode ver
   entry["data-bytes"] = result.data_bytes;
   entry["zero-bytes"] = result.zero_bytes;
   entry["rewritten-bytes"] = result.rewritten_bytes;
-  entry["bad-ranges"] = Json::array();
-  for (const io::ByteRange& range : result.bad_ranges) {
-    entry["bad-ranges"].push_back({{"start", range.offset}, {"length", range.length}});
-  }
+  entry["bad-ranges"] = ranges_as_json(result.bad_ranges);
+  entry["partition-table"] = result.error ? Json() : describe(result.table);
   if (result.error) {
     const auto failure = describe_failure(std::make_exception_ptr(*result.error), 0);
     entry["error"] = error_document(failure)["error"];
@@ -48,6 +73,7 @@ std::string in_words(const BurnTarget& target, const BurnResult& result, VerifyM
     text += fmt::format(" ({} had to be written again: watch this disk)",
                         human_size(result.rewritten_bytes));
   }
+  if (const auto words = in_words(result.table); !words.empty()) text += "; " + words;
   if (!result.remark.empty()) text += "; " + result.remark;
   return text;
 }

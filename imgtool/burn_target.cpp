@@ -154,12 +154,27 @@ void BurnTarget::check_serial() const {
 }
 
 void BurnTarget::check_size() const {
-  if (!options_.image_size || *options_.image_size <= capacity_) return;
-  throw refusal(path_,
-                fmt::format("is too small: the image has {} bytes ({}), this disk {} ({}); "
-                            "{} bytes are missing",
-                            *options_.image_size, human_size(*options_.image_size), capacity_,
-                            human_size(capacity_), *options_.image_size - capacity_));
+  const auto least = options_.least_size ? options_.least_size : options_.image_size;
+  if (!least || *least <= capacity_) return;
+  const char* what = least == options_.image_size ? "the image has" : "the image's partitions need";
+  throw refusal(path_, fmt::format("is too small: {} {} bytes ({}), this disk {} ({}); "
+                                   "{} bytes are missing",
+                                   what, *least, human_size(*least), capacity_,
+                                   human_size(capacity_), *least - capacity_));
+}
+
+std::uint64_t BurnTarget::disk_size(std::uint64_t content_size) const {
+  return device_ ? capacity_ : std::max(size_before_, content_size);
+}
+
+std::optional<std::uint64_t> BurnTarget::sector_size() const {
+  if (!device_) return std::nullopt;
+  return device_->logical_sector_bytes;
+}
+
+io::Target& BurnTarget::target() {
+  if (clipped_) return *clipped_;
+  return *target_;
 }
 
 std::string BurnTarget::description() const {
@@ -196,6 +211,9 @@ void BurnTarget::start(io::Ring& ring) {
     }
   }
   target_ = std::make_unique<io::FileTarget>(ring, file(), capacity_, options);
+  if (options_.image_size && *options_.image_size > capacity_) {
+    clipped_.emplace(*target_, *options_.image_size);
+  }
   if (options_.direct == Direct::on && !target_->direct()) {
     throw io::Error(io::ErrorKind::unsupported, path_, "cannot do direct I/O; try --direct=auto");
   }
@@ -215,6 +233,7 @@ void BurnTarget::settle(std::uint64_t size) {
 }
 
 std::string BurnTarget::finish(std::uint64_t size) {
+  clipped_.reset();
   target_.reset();
   settle(size);
   if (output_) {

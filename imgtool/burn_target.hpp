@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "io/clipped_target.hpp"
 #include "io/device_inventory.hpp"
 #include "io/device_usage.hpp"
 #include "io/file.hpp"
@@ -24,6 +25,7 @@ enum class Discard : std::uint8_t { automatic, always, never };
 
 struct BurnTargetOptions {
   std::optional<std::uint64_t> image_size;  // unknown for a stream
+  std::optional<std::uint64_t> least_size;  // of a disk that has room for all that matters of it
   std::vector<std::string> expected_serials;
   bool overwrite_files = false;  // --force
   Direct direct = Direct::automatic;
@@ -45,6 +47,10 @@ class BurnTarget {
   [[nodiscard]] io::FileIdentity identity() { return file().status().identity; }
   // Bytes that fit; without limit for a file.
   [[nodiscard]] std::uint64_t capacity() const noexcept { return capacity_; }
+  // Of the disk, once it holds `content_size` bytes: an existing file keeps its length.
+  [[nodiscard]] std::uint64_t disk_size(std::uint64_t content_size) const;
+  // Logical; nothing for a file, which has none.
+  [[nodiscard]] std::optional<std::uint64_t> sector_size() const;
   // "/dev/sdb (Samsung SSD 870, serial S5Y..., 465.8 GiB)"
   [[nodiscard]] std::string description() const;
 
@@ -54,7 +60,7 @@ class BurnTarget {
   // Makes it ready to be written through `ring`: gives a file its length, discards a disk when
   // asked to. Throws io::Error.
   void start(io::Ring& ring);
-  [[nodiscard]] io::FileTarget& target() { return *target_; }
+  [[nodiscard]] io::Target& target();
   // Reads back what is on the medium; forgets what the system had cached of it.
   [[nodiscard]] std::unique_ptr<io::Source> medium(io::Ring& ring, std::uint64_t size);
 
@@ -84,6 +90,7 @@ class BurnTarget {
   std::unique_ptr<io::OutputFile> output_;  // of a new file
   io::File file_;                           // of everything else
   std::unique_ptr<io::FileTarget> target_;
+  std::optional<io::ClippedTarget> clipped_;  // over target_, for an image larger than it
 };
 
 }  // namespace imgtool

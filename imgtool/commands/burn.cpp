@@ -30,6 +30,7 @@ struct BurnOptions {
   std::optional<std::string> mapfile;
   bool resume = false;
   bool skip_holes = false;
+  TableOptions table;
   BurnTargetOptions target;
   TuningOptions tuning;
   JobOptions job;
@@ -58,6 +59,14 @@ void describe(CommandLine& line, BurnOptions& o) {
                                              {"always", Discard::always},
                                              {"never", Discard::never}}),
               "zeros give space back to the disk, the whole disk does first, or none does");
+  line.option("relocate-gpt",
+              choice_into(o.table.relocate, {{"auto", RelocateGpt::automatic},
+                                             {"always", RelocateGpt::always},
+                                             {"never", RelocateGpt::never}}),
+              "on a disk of another size than the image, move the backup GPT to its end: unless "
+              "the image is an ISO, in any case, or not at all");
+  line.option("grow-last", flag_into(o.table.grow_last),
+              "extend the last partition to the end of the disk (not the file system in it)");
   line.option("direct",
               choice_into(o.target.direct,
                           {{"auto", Direct::automatic}, {"on", Direct::on}, {"off", Direct::off}}),
@@ -71,11 +80,16 @@ void describe(CommandLine& line, BurnOptions& o) {
   line.exit_code(exit_code::partly, "some targets failed, the others hold the image");
   line.example("imgtool burn golden.img /dev/sdb", "write one disk, and verify it");
   line.example("imgtool burn --yes golden.img /dev/sdb /dev/sdc", "two at once, from a script");
+  line.example("imgtool burn --grow-last golden.img /dev/sdb",
+               "a partition over the rest of a larger disk");
   line.example("zcat golden.img.gz | imgtool burn --yes - /dev/sdb", "from a pipe");
 }
 
 void check(const BurnOptions& o) {
   if (o.resume && !o.mapfile) throw UsageError("burn: --resume needs --mapfile FILE");
+  if (o.table.grow_last && o.table.relocate == RelocateGpt::never) {
+    throw UsageError("burn: --grow-last has to change what --relocate-gpt=never leaves alone");
+  }
   if (o.mapfile && o.targets.size() > 1) {
     throw UsageError("burn: --mapfile goes with one TARGET");
   }
@@ -106,11 +120,13 @@ void refuse_doubles(const std::vector<std::string>& paths) {
 }
 
 std::vector<std::unique_ptr<BurnTarget>> open_targets(const BurnOptions& o,
-                                                      std::optional<std::uint64_t> image_size) {
+                                                      std::optional<std::uint64_t> image_size,
+                                                      std::optional<std::uint64_t> least_size) {
   const io::DeviceInventory inventory;
   const io::DeviceUsage usage(inventory);
   BurnTargetOptions options = o.target;
   options.image_size = image_size;
+  options.least_size = least_size;
   options.resume = o.resume;
   const std::string image = o.image == "-" ? "/proc/self/fd/0" : o.image;
   std::vector<std::unique_ptr<BurnTarget>> targets;
@@ -140,6 +156,7 @@ BurnJobOptions job_options(const BurnOptions& o, std::optional<std::uint64_t> im
   BurnJobOptions options;
   options.copy = choose_copy_options(o.tuning, image_size, queues);
   options.verify = o.verify;
+  options.table = o.table;
   if (o.digest) {
     options.algorithm = o.digest->algorithm;
     options.expected_digest = o.digest->hex;
@@ -161,7 +178,11 @@ int run_burn(const Arguments& arguments) {
 
   const auto ring = make_ring(o.job, static_cast<unsigned>(32 * o.targets.size()));
   ImageSource image(*ring, o.image, stop_flag(), o.target.direct != Direct::off);
-  auto targets = open_targets(o, image.source().size());
+  const TableStep tables(*ring, o.table);
+  auto targets = open_targets(o, image.source().size(), tables.least_disk(image.source()));
+  if (image.source().seekable()) {
+    for (const auto& target : targets) tables.check(image.source(), true, *target);
+  }
   ask(o, targets);
   std::optional<JournalFile> journal;
   if (o.mapfile) {

@@ -1,6 +1,8 @@
 // imgtool verify IMAGE TARGET...
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
 #include <nlohmann/json.hpp>
 
 #include "imgtool/command.hpp"
@@ -11,9 +13,11 @@
 #include "imgtool/job.hpp"
 #include "imgtool/report.hpp"
 #include "imgtool/signals.hpp"
+#include "imgtool/table_step.hpp"
 #include "imgtool/usage_error.hpp"
 #include "io/error.hpp"
 #include "io/file_source.hpp"
+#include "io/spliced_source.hpp"
 #include "io/verifier.hpp"
 
 namespace imgtool {
@@ -28,23 +32,32 @@ constexpr std::size_t most_ranges_shown = 20;
 // One target: what to read, and what was found.
 struct Comparison {
   io::File file;
-  std::unique_ptr<io::FileSource> source;
+  std::unique_ptr<io::Source> source;
   io::Medium medium;
   std::vector<io::ByteRange> differences{};
+  bool table_fitted = false;  // nothing differs but the partition table, as burn leaves it
 };
 
+// A disk that is too small for the image may have room for its partitions: then the image's end
+// is nothing that it could hold.
 std::vector<Comparison> open_targets(io::Ring& ring, const std::vector<std::string>& paths,
-                                     std::uint64_t image_size) {
+                                     io::Source& image) {
+  const std::uint64_t image_size = image.size().value_or(0);
+  const std::uint64_t least = TableStep(ring, {}).least_disk(image).value_or(image_size);
   std::vector<Comparison> targets(paths.size());
   for (std::size_t index = 0; index < paths.size(); ++index) {
     Comparison& target = targets[index];
     target.file = io::File(paths[index], O_RDONLY);
     const std::uint64_t size = target.file.size();
-    if (size < image_size) {
+    if (size < least) {
       throw io::Error(io::ErrorKind::mismatch, paths[index],
                       fmt::format("has only {} bytes, the image {}", size, image_size));
     }
-    target.source = std::make_unique<io::FileSource>(ring, target.file, image_size, true);
+    target.source =
+        std::make_unique<io::FileSource>(ring, target.file, std::min(size, image_size), true);
+    if (size < image_size) {
+      target.source = std::make_unique<io::SplicedSource>(std::move(target.source), size, image);
+    }
     target.medium = {target.source.get(), index};
   }
   return targets;
@@ -61,6 +74,23 @@ void compare(io::Verifier& verifier, std::vector<Comparison>& targets, std::uint
   }
 }
 
+// What burn changed on a disk of another size is no difference.
+void look_at_table(io::Ring& ring, io::Source& image, Comparison& target) {
+  const std::uint64_t size = target.file.size();
+  if (size == image.size() || target.medium.read_error || target.differences.empty() ||
+      target.differences.size() >= most_ranges) {
+    return;
+  }
+  io::FileSource disk(ring, target.file, size, true);
+  std::optional<std::uint64_t> sector;
+  int bytes = 0;
+  if (ioctl(target.file.fd(), BLKSSZGET, &bytes) == 0 && bytes > 0) {
+    sector = static_cast<std::uint64_t>(bytes);
+  }
+  target.table_fitted = explained_by_table(ring, image, disk, sector, target.differences);
+  if (target.table_fitted) target.differences.clear();
+}
+
 Json describe(const Comparison& target) {
   Json entry;
   entry["path"] = target.file.path();
@@ -71,6 +101,7 @@ Json describe(const Comparison& target) {
   for (const io::ByteRange& range : target.differences) {
     entry["differences"].push_back({{"start", range.offset}, {"length", range.length}});
   }
+  entry["table-fitted"] = target.table_fitted;
   entry["more"] = target.differences.size() >= most_ranges;
   if (target.medium.read_error) entry["read-error"] = target.medium.read_error->what();
   return entry;
@@ -82,6 +113,9 @@ void print_text(const std::string& image, const Comparison& target, bool sampled
   if (ranges.empty()) {
     text = fmt::format("{}: {} {}\n", target.file.path(),
                        sampled ? "a sample of it is the same as" : "is the same as", image);
+    if (target.table_fitted) {
+      text.insert(text.size() - 1, ", but for the partition table, which fits this disk");
+    }
   } else {
     text = fmt::format("{}: differs from {}\n", target.file.path(), image);
   }
@@ -119,7 +153,8 @@ int run_verify(const Arguments& arguments) {
   JobOptions job;
   CommandLine line("verify",
                    "Reads IMAGE and each TARGET past all caches, writes nothing, and lists every "
-                   "range that differs. A target may be longer than the image.");
+                   "range that differs. A target may be longer than the image, and its partition "
+                   "table may fit it, as burn leaves it.");
   line.argument("IMAGE", path, "what the targets must hold");
   line.arguments("TARGET", targets, "disk or file to compare with it");
   line.option("sample", flag_into(sample), "read only a sixteenth, and both ends");
@@ -136,7 +171,7 @@ int run_verify(const Arguments& arguments) {
     throw UsageError("verify: IMAGE must be a file or a disk, not a pipe");
   }
   const std::uint64_t size = image.source().size().value_or(0);
-  auto compared = open_targets(*ring, targets, size);
+  auto compared = open_targets(*ring, targets, image.source());
 
   Progress progress(targets, job);
   const auto copy = choose_copy_options(tuning, size, {});
@@ -147,6 +182,9 @@ int run_verify(const Arguments& arguments) {
   if (sample) options.sample = one_in;
   io::Verifier verifier(*ring, ledger, &image.source(), options, progress, stop_flag());
   compare(verifier, compared, size);
+  if (stop_flag().load() == 0) {
+    for (Comparison& target : compared) look_at_table(*ring, image.source(), target);
+  }
   progress.finish();
   if (stop_flag().load() != 0) throw io::Error(io::ErrorKind::cancelled, path, "stopped");
   image.check_unchanged();
