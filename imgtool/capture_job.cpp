@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/partitions/fit.hpp"
 #include "imgtool/content_hash.hpp"
 #include "imgtool/signals.hpp"
 #include "io/content_digest.hpp"
@@ -37,6 +38,7 @@ io::File standard_output() {
 CaptureJob::CaptureJob(io::Ring& ring, CaptureOptions options, const TuningOptions& tuning)
     : ring_(ring), options_(std::move(options)), copies_(1) {
   open_source();
+  if (options_.to_last_partition) stop_behind_partitions();
   const io::BlockDevice* device = inventory_.find_path(options_.device);
   std::vector<io::QueueLimits> queues;
   if (device != nullptr) queues.push_back(inventory_.queue_limits(*device));
@@ -58,6 +60,43 @@ void CaptureJob::open_source() {
   if (!options_.rescue) return;
   rescue_.emplace(*disk_, disk_file_.direct_alignment().offset,
                   [this](io::ByteRange range) { lost_.push_back(range); });
+}
+
+io::Source& CaptureJob::source() {
+  if (overlay_) return *overlay_;
+  return rescue_ ? static_cast<io::Source&>(*rescue_) : *disk_;
+}
+
+// The image ends behind the last partition, with a table that says so.
+void CaptureJob::stop_behind_partitions() {
+  const io::BlockDevice* device = inventory_.find_path(options_.device);
+  std::optional<std::uint64_t> sector;
+  if (device != nullptr) sector = device->logical_sector_bytes;
+  formats::DiskView view(ring_, source());
+  const auto layout = formats::partitions::read_layout_of_disk(view, sector);
+  const std::uint64_t end = layout.end_of_partitions();
+  if (end == 0 || end > size_) {
+    const auto why = end > 0                   ? "a partition ends behind the disk's end"
+                     : layout.problems.empty() ? "there are no partitions"
+                                               : layout.problems.front().c_str();
+    throw io::Error(io::ErrorKind::refused, options_.device,
+                    fmt::format("cannot tell where the last partition ends: {}; --length says how "
+                                "much to capture",
+                                why));
+  }
+  const std::uint64_t wanted = io::align_up(layout.least_size(), io::MiB);
+  const std::uint64_t size = std::min(size_, layout.gpt ? wanted : end);
+  auto fit = formats::partitions::fit_to_disk(view, layout, {.disk_size = size});
+  if (!fit.left_because.empty()) {
+    throw io::Error(
+        io::ErrorKind::refused, options_.device,
+        fmt::format("no backup GPT could be put behind the last partition: {}", fit.left_because));
+  }
+  left_out_ = size_ - size;
+  table_changed_ = !fit.patches.empty();
+  size_ = size;
+  overlay_.emplace(source(), std::move(fit.patches), size);
+  lost_.clear();  // the copy comes to what it needs of these places
 }
 
 void CaptureJob::open_journal() {
@@ -142,10 +181,9 @@ void CaptureJob::run(io::CopyObserver& observer) {
 }
 
 void CaptureJob::copy(io::CopyObserver& observer) {
-  io::Source& source = rescue_ ? static_cast<io::Source&>(*rescue_) : *disk_;
   io::WorkerPool worker(1);
   std::optional<io::ContentDigest> digest;
-  io::Copier copier(ring_, source, copies_, copy_options_, observer, stop_flag());
+  io::Copier copier(ring_, source(), copies_, copy_options_, observer, stop_flag());
   if (options_.digest && !options_.resume) {
     digest.emplace(ring_, worker, *options_.digest);
     copier.hash_content(&*digest);

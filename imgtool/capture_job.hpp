@@ -13,6 +13,7 @@
 #include "io/digest.hpp"
 #include "io/file_source.hpp"
 #include "io/output_file.hpp"
+#include "io/overlay_source.hpp"
 #include "io/rescue_source.hpp"
 
 namespace imgtool {
@@ -21,6 +22,7 @@ struct CaptureOptions {
   std::string device;
   std::string output;  // "-": standard output
   std::optional<std::uint64_t> length;
+  bool to_last_partition = false;
   bool rescue = false;
   bool resume = false;
   bool force = false;
@@ -47,9 +49,15 @@ class CaptureJob {
   [[nodiscard]] std::uint64_t data_bytes() const noexcept { return copies_.front().data_bytes; }
   [[nodiscard]] std::vector<io::ByteRange> unreadable() const;  // ascending
   [[nodiscard]] const std::string& digest() const noexcept { return digest_; }
+  // With to_last_partition: what of the disk was left out at its end, and whether the
+  // image's partition table is another than the disk's.
+  [[nodiscard]] std::uint64_t left_out() const noexcept { return left_out_; }
+  [[nodiscard]] bool table_changed() const noexcept { return table_changed_; }
 
  private:
   void open_source();
+  void stop_behind_partitions();
+  [[nodiscard]] io::Source& source();
   void open_target();
   void open_journal();
   void copy(io::CopyObserver& observer);
@@ -63,6 +71,9 @@ class CaptureJob {
   io::File disk_file_;
   std::unique_ptr<io::FileSource> disk_;
   std::optional<io::RescueSource> rescue_;
+  std::optional<io::OverlaySource> overlay_;  // over one of them
+  std::uint64_t left_out_ = 0;
+  bool table_changed_ = false;
   std::uint64_t size_ = 0;
 
   std::optional<JournalFile> journal_file_;

@@ -21,6 +21,10 @@ std::string in_words(const CaptureJob& job, const CaptureOptions& options, doubl
       "{}: {} captured to {} in {}; {} data, the rest zeros", options.device,
       human_size(job.size()), options.output == "-" ? "standard output" : options.output,
       human_duration(seconds), human_size(job.data_bytes())));
+  if (options.to_last_partition) {
+    text += fmt::format("; the {} behind the last partition left out{}", human_size(job.left_out()),
+                        job.table_changed() ? ", with a GPT that ends there" : "");
+  }
   text += '\n';
   if (lost.empty()) return text;
   std::uint64_t bytes = 0;
@@ -44,6 +48,10 @@ Json describe(const CaptureJob& job, const CaptureOptions& options, double secon
   document["image"] = options.output;
   document["size"] = job.size();
   document["data-bytes"] = job.data_bytes();
+  if (options.to_last_partition) {
+    document["left-out-bytes"] = job.left_out();
+    document["table-changed"] = job.table_changed();
+  }
   document["seconds"] = seconds;
   if (options.digest) {
     document["algorithm"] = io::digest_name(*options.digest);

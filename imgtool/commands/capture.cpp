@@ -26,6 +26,8 @@ void describe(CommandLine& line, Options& o) {
   line.argument("DEVICE", capture.device, "disk to read; never written to");
   line.argument("OUT", capture.output, "image to make; - is standard output");
   line.option("length", size_into(capture.length), "only so many bytes from the start");
+  line.option("to-last-partition", flag_into(capture.to_last_partition),
+              "only up to the end of the last partition; a GPT's backup is put behind it");
   line.option("rescue", flag_into(capture.rescue),
               "where the disk cannot be read, try sector by sector, put zeros for what is lost, "
               "and list it");
@@ -38,9 +40,13 @@ void describe(CommandLine& line, Options& o) {
   add_tuning_options(line, o.tuning);
   line.force_option(capture.force);
   line.job_options(o.job);
-  line.exit_code(exit_code::refused, "OUT exists, or the mapfile belongs to something else");
+  line.exit_code(exit_code::refused,
+                 "OUT exists, the mapfile belongs to something else, or the end of the last "
+                 "partition is unknown");
   line.exit_code(exit_code::partly, "done, but --rescue had to leave out unreadable sectors");
   line.example("imgtool capture /dev/sdb disk.img", "a sparse image of a disk");
+  line.example("imgtool capture --to-last-partition /dev/sdb golden.img",
+               "an image for disks that are smaller, too");
   line.example("imgtool capture --rescue --mapfile disk.map /dev/sdb disk.img",
                "what can be saved of a failing disk");
   line.example("imgtool capture /dev/sdb - | ssh nas 'cat > disk.img'", "through a pipe");
@@ -48,6 +54,9 @@ void describe(CommandLine& line, Options& o) {
 
 void check(const CaptureOptions& capture, bool json) {
   const bool to_pipe = capture.output == "-";
+  if (capture.length && capture.to_last_partition) {
+    throw UsageError("capture: --length and --to-last-partition both say where to end");
+  }
   if (capture.resume && !capture.mapfile) {
     throw UsageError("capture: --resume needs --mapfile FILE");
   }
