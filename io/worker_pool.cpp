@@ -2,12 +2,6 @@
 
 namespace io {
 
-WorkerPool::WorkerPool(unsigned threads) {
-  for (unsigned index = 0; index < threads; ++index) {
-    threads_.emplace_back([this] { serve(); });
-  }
-}
-
 WorkerPool::~WorkerPool() {
   {
     const std::lock_guard lock(mutex_);
@@ -19,11 +13,16 @@ WorkerPool::~WorkerPool() {
 
 void WorkerPool::Run::await_suspend(std::coroutine_handle<> awaiting) {
   waiter_ = awaiting;
+  pool_.take(*this);
+}
+
+void WorkerPool::take(Run& run) {
   {
-    const std::lock_guard lock(pool_.mutex_);
-    pool_.queue_.push_back(this);
+    const std::lock_guard lock(mutex_);
+    while (threads_.size() < thread_count_) threads_.emplace_back([this] { serve(); });
+    queue_.push_back(&run);
   }
-  pool_.work_waits_.notify_one();
+  work_waits_.notify_one();
 }
 
 void WorkerPool::Run::carry_out() {

@@ -1,4 +1,5 @@
-// Threads for work that takes the processor: digests, compression.
+// Threads for work that takes the processor: digests, compression. They start with the first
+// work, so a pool that turns out not to be needed costs nothing.
 //
 // Work is handed over by awaiting run(); the awaiting coroutine goes on, on its ring's thread,
 // when the work is done. Callers bound how much they hand over: a lane has one piece at a time.
@@ -18,7 +19,7 @@ namespace io {
 
 class WorkerPool {
  public:
-  explicit WorkerPool(unsigned threads);
+  explicit WorkerPool(unsigned threads) : thread_count_(threads) {}
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
   // Nothing may be under way.
@@ -53,8 +54,10 @@ class WorkerPool {
   }
 
  private:
+  void take(Run& run);
   void serve();
 
+  const unsigned thread_count_;
   std::mutex mutex_;
   std::condition_variable work_waits_;
   std::deque<Run*> queue_;
