@@ -1,5 +1,6 @@
 #include "formats/facts.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "formats/reference.hpp"
@@ -41,7 +42,7 @@ std::vector<ImageFacts> read_facts(const std::string& path, std::optional<Format
                                    bool follow_backing) {
   ReferenceChain chain;
   std::vector<ImageFacts> facts;
-  facts.push_back(facts_of(chain.open_first(path, format)));
+  facts.push_back(facts_of(chain.begin(io::File(path, O_RDONLY), format)));
   while (follow_backing && facts.back().qcow2) {
     const qcow2::Header& header = facts.back().qcow2->header;
     if (header.backing_file.empty()) break;

@@ -11,8 +11,10 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "formats/format.hpp"
+#include "io/file.hpp"
 #include "io/source.hpp"
 #include "io/worker_pool.hpp"
 
@@ -40,11 +42,17 @@ class Image : public io::Source {
   // How the range at `offset` (below size()) is stored, from `offset` on. It may end before its
   // kind does; it is never empty.
   [[nodiscard]] virtual Placement placement_at(std::uint64_t offset) = 0;
+
+  // Where the content comes from: the image's own file, then those it names that were opened.
+  [[nodiscard]] virtual std::vector<const io::File*> files() const = 0;
 };
 
 struct OpenOptions {
   // Empty: the content decides.
   std::optional<Format> format;
+
+  // Reads a raw image past the page cache, where that can be done.
+  bool direct = false;
 
   // Opens the backing files and data files that images name: files beside the image or at an
   // absolute path, never URLs or other special names.
@@ -64,5 +72,7 @@ struct OpenOptions {
 // Throws Error; ErrorKind::refused where an option is needed for something unsafe.
 std::unique_ptr<Image> open_image(io::Ring& ring, const std::string& path,
                                   const OpenOptions& options);
+// The same of a file that is open already.
+std::unique_ptr<Image> open_image(io::Ring& ring, io::File file, const OpenOptions& options);
 
 }  // namespace formats

@@ -9,8 +9,9 @@ namespace formats {
 
 class RawImage final : public Image {
  public:
-  RawImage(io::Ring& ring, io::File file)
-      : file_(std::move(file)), source_(ring, file_, file_.size(), false) {}
+  // `direct`: past the page cache, where the file can be read so.
+  RawImage(io::Ring& ring, io::File file, bool direct)
+      : file_(std::move(file)), source_(ring, file_, file_.size(), direct) {}
 
   [[nodiscard]] const std::string& name() const override { return source_.name(); }
   [[nodiscard]] std::optional<std::uint64_t> size() const override { return source_.size(); }
@@ -24,6 +25,7 @@ class RawImage final : public Image {
   [[nodiscard]] Format format() const override { return Format::raw; }
   [[nodiscard]] std::uint64_t cluster_size() const override { return 1; }
   [[nodiscard]] Placement placement_at(std::uint64_t offset) override;
+  [[nodiscard]] std::vector<const io::File*> files() const override { return {&file_}; }
 
  private:
   io::File file_;

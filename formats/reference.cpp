@@ -60,8 +60,8 @@ std::string reference_path(const std::string& image_path, const std::string& nam
   return image_path.substr(0, image_path.rfind('/') + 1) + name;
 }
 
-FormattedFile ReferenceChain::open_first(const std::string& path, std::optional<Format> format) {
-  FormattedFile first{io::File(path, O_RDONLY)};
+FormattedFile ReferenceChain::begin(io::File file, std::optional<Format> format) {
+  FormattedFile first{std::move(file)};
   first.format = format ? *format : probe(first.file);
   files_.push_back(first.file.status().identity);
   return first;

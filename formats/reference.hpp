@@ -25,8 +25,8 @@ struct FormattedFile {
 // The files of one chain, from the image that was asked for to the one that was opened last.
 class ReferenceChain {
  public:
-  // Opens the image that was asked for. Without `format` its content decides.
-  FormattedFile open_first(const std::string& path, std::optional<Format> format);
+  // With the image that was asked for. Without `format` its content decides.
+  FormattedFile begin(io::File file, std::optional<Format> format);
 
   // Opens what the image opened last (at `from`) names; `stated_format` is what it says about
   // that file's format, or empty. Throws Error, before the file is opened, when the name is not

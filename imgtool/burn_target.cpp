@@ -44,10 +44,10 @@ std::string in_words(const std::vector<io::DeviceUse>& uses) {
 // Programs that look at all disks (losetup, partitioners) open them for a moment: only those that
 // stay count.
 std::vector<io::DeviceUse> lasting_reasons(const io::DeviceUsage& usage, const std::string& path,
-                                           const std::string& image) {
+                                           const std::vector<std::string>& images) {
   const auto deadline = std::chrono::steady_clock::now() + look_time;
   while (true) {
-    auto reasons = usage.reasons_not_to_write(path, {image});
+    auto reasons = usage.reasons_not_to_write(path, images);
     const bool may_pass = std::all_of(reasons.begin(), reasons.end(), [](const io::DeviceUse& use) {
       return use.kind == io::DeviceUseKind::open_for_writing;
     });
@@ -60,7 +60,7 @@ std::vector<io::DeviceUse> lasting_reasons(const io::DeviceUsage& usage, const s
 
 }  // namespace
 
-BurnTarget::BurnTarget(std::string path, const std::string& image,
+BurnTarget::BurnTarget(std::string path, const std::vector<std::string>& images,
                        const io::DeviceInventory& inventory, const io::DeviceUsage& usage,
                        const BurnTargetOptions& options)
     : path_(std::move(path)), options_(options) {
@@ -70,11 +70,11 @@ BurnTarget::BurnTarget(std::string path, const std::string& image,
     throw refusal(path_, "is neither a disk nor a regular file");
   }
   if (exists) {
-    const auto reasons = lasting_reasons(usage, path_, image);
+    const auto reasons = lasting_reasons(usage, path_, images);
     if (!reasons.empty()) throw refusal(path_, in_words(reasons));
   }
   if (kind == io::FileKind::block_device) {
-    open_device(inventory, usage, image);
+    open_device(inventory, usage, images);
   } else {
     open_file();
   }
@@ -83,7 +83,7 @@ BurnTarget::BurnTarget(std::string path, const std::string& image,
 }
 
 void BurnTarget::open_device(const io::DeviceInventory& inventory, const io::DeviceUsage& usage,
-                             const std::string& image) {
+                             const std::vector<std::string>& images) {
   if (const io::BlockDevice* known = inventory.find_path(path_)) {
     device_ = *known;
     queue_ = inventory.queue_limits(*known);
@@ -91,7 +91,7 @@ void BurnTarget::open_device(const io::DeviceInventory& inventory, const io::Dev
   // The kernel lets go of a killed io_uring job's files only some time after it is gone.
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (!try_open_exclusively()) {
-    const auto reasons = lasting_reasons(usage, path_, image);
+    const auto reasons = lasting_reasons(usage, path_, images);
     if (!reasons.empty()) throw refusal(path_, in_words(reasons));
     if (std::chrono::steady_clock::now() >= deadline) {
       throw refusal(path_,

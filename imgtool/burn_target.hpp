@@ -36,9 +36,10 @@ struct BurnTargetOptions {
 class BurnTarget {
  public:
   // Checks and opens, in this order, so that nothing changes when it refuses. `inventory` and
-  // `usage` outlive the call; `image` is a path to what will be burned.
-  BurnTarget(std::string path, const std::string& image, const io::DeviceInventory& inventory,
-             const io::DeviceUsage& usage, const BurnTargetOptions& options);
+  // `usage` outlive the call; `images` are the files of what will be burned.
+  BurnTarget(std::string path, const std::vector<std::string>& images,
+             const io::DeviceInventory& inventory, const io::DeviceUsage& usage,
+             const BurnTargetOptions& options);
 
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   // Nothing for a file.
@@ -75,7 +76,7 @@ class BurnTarget {
  private:
   [[nodiscard]] io::File& file() { return output_ ? output_->file() : file_; }
   void open_device(const io::DeviceInventory& inventory, const io::DeviceUsage& usage,
-                   const std::string& image);
+                   const std::vector<std::string>& images);
   [[nodiscard]] bool try_open_exclusively();
   void open_file();
   void check_serial() const;

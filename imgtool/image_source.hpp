@@ -1,33 +1,58 @@
-// An image as the commands name it: a path, or "-" for standard input.
+// An image as the commands name it: a path, or "-" for standard input. Behind it is either an
+// image, which can seek, or a stream, which is read once from front to back.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "formats/image.hpp"
 #include "io/file.hpp"
 #include "io/observer.hpp"
 #include "io/source.hpp"
+#include "io/worker_pool.hpp"
 
 namespace imgtool {
 
 // Opened for reading only.
 class ImageSource {
  public:
-  // `ring` and `stop` outlive it. Throws io::Error. `direct`: read past the page cache where
-  // that can be done.
-  ImageSource(io::Ring& ring, const std::string& path, const io::StopFlag& stop, bool direct);
+  // `ring` and `stop` outlive it. `options.workers` is set here. Throws io::Error;
+  // ErrorKind::refused when the image names files that `options` does not allow to open.
+  ImageSource(io::Ring& ring, const std::string& path, formats::OpenOptions options,
+              const io::StopFlag& stop);
 
-  [[nodiscard]] io::Source& source() { return *source_; }
-  [[nodiscard]] const io::File& file() const { return file_; }
+  [[nodiscard]] io::Source& source() { return image_ ? *image_ : *stream_; }
 
-  // Throws ErrorKind::system when the file was written to since it was opened: then what was
+  // Chunks are best multiples of this, in bytes; a power of two.
+  [[nodiscard]] std::uint64_t cluster_size() const { return image_ ? image_->cluster_size() : 1; }
+
+  // Everything that is read: the image's own file, then those it names. None of them may be
+  // written to meanwhile.
+  [[nodiscard]] std::vector<std::string> paths() const;
+
+  // A text that is another one when any of the files was written to, or when another snapshot
+  // was asked for.
+  [[nodiscard]] std::string version() const;
+
+  // Throws ErrorKind::mismatch when a file was written to since it was opened: then what was
   // read is neither the old content nor the new.
   void check_unchanged() const;
 
  private:
-  io::File file_;
-  io::FileStatus status_;
-  std::unique_ptr<io::Source> source_;
+  struct OpenedFile {
+    const io::File* file;
+    io::FileStatus status;  // when it was opened
+  };
+
+  void open_stream(io::Ring& ring, io::File file, const io::StopFlag& stop);
+
+  io::WorkerPool workers_;  // its threads start when there is something to decode
+  formats::OpenOptions options_;
+  io::File pipe_;  // of the stream
+  std::unique_ptr<formats::Image> image_;
+  std::unique_ptr<io::Source> stream_;
+  std::vector<OpenedFile> files_;
 };
 
 }  // namespace imgtool

@@ -53,14 +53,17 @@ std::unique_ptr<io::Ring> make_ring(const JobOptions& job, unsigned requests) {
 void add_tuning_options(CommandLine& line, TuningOptions& tuning) {
   line.option("depth", count_into(tuning.depth, 1, 256),
               "chunks under way at the same time (default: by the device)");
-  line.option("chunk", size_into(tuning.chunk_size),
-              "bytes in one request, a power of two from 64K to 16M (default: by the device)");
+  line.option(
+      "chunk", size_into(tuning.chunk_size),
+      "bytes in one request, a power of two from 64K to 16M, at least a cluster of the image "
+      "(default: by the device)");
   line.option("rate", size_into(tuning.rate), "at most so many bytes a second; 0 is no limit");
 }
 
 io::CopyOptions choose_copy_options(const TuningOptions& tuning,
                                     std::optional<std::uint64_t> image_size,
-                                    const std::vector<io::QueueLimits>& queues) {
+                                    const std::vector<io::QueueLimits>& queues,
+                                    std::uint64_t cluster_size) {
   io::CopyOptions options;
   options.bytes_per_second = tuning.rate;
   options.chunk_size = default_chunk;
@@ -85,6 +88,8 @@ io::CopyOptions choose_copy_options(const TuningOptions& tuning,
     }
     options.chunk_size = chunk;
   }
+  // Else each piece of a compressed cluster would be decoded by itself.
+  options.chunk_size = std::max(options.chunk_size, cluster_size);
   const auto fitting = static_cast<unsigned>(most_buffer_memory / options.chunk_size);
   options.lanes = std::min(tuning.depth.value_or(options.lanes), std::max(fitting, 1U));
   return options;

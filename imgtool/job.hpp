@@ -26,9 +26,10 @@ struct TuningOptions {
 void add_tuning_options(CommandLine& line, TuningOptions& tuning);
 
 // `image_size` bounds the memory that digests take; nothing: unknown. `queues` are those of the
-// devices that take part.
+// devices that take part. No chunk is smaller than `cluster_size`, a power of two.
 io::CopyOptions choose_copy_options(const TuningOptions& tuning,
                                     std::optional<std::uint64_t> image_size,
-                                    const std::vector<io::QueueLimits>& queues);
+                                    const std::vector<io::QueueLimits>& queues,
+                                    std::uint64_t cluster_size = 1);
 
 }  // namespace imgtool

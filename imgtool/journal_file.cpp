@@ -102,8 +102,8 @@ std::string image_identity(io::Ring& ring, ImageSource& image) {
     io::run_task(ring, image.source().read(sample, memory.buffer()));
     digest.update(memory.bytes().first(sample.length));
   }
-  return fmt::format("an image of {} bytes, changed at {} ns, sample {}", size,
-                     image.file().status().modified_ns, digest.hex());
+  return terminal_text(
+      fmt::format("an image of {} bytes, {}, sample {}", size, image.version(), digest.hex()));
 }
 
 std::string disk_identity(const io::BlockDevice& disk) {

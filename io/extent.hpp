@@ -7,8 +7,8 @@ namespace io {
 
 enum class ExtentKind : std::uint8_t {
   data,  // bytes that must be read to be known
-  zero,  // reads as zeros, and takes space where it is stored
-  hole,  // reads as zeros, and takes no space
+  zero,  // reads as zeros, and is meant to: somebody wrote them, or set space aside
+  hole,  // reads as zeros, since nothing was ever written here
   skip,  // nobody cares what is here (bmap's unmapped blocks under --skip-holes)
 };
 

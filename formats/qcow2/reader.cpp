@@ -104,6 +104,16 @@ void Qcow2Image::open_references(const ReaderOptions& options) {
   }
 }
 
+std::vector<const io::File*> Qcow2Image::files() const {
+  std::vector<const io::File*> all = {&file_};
+  for (const Image* named : {data_file_.get(), backing_.get()}) {
+    if (named == nullptr) continue;
+    const auto more = named->files();
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
+
 // --- where things are -----------------------------------------------------------------------
 
 io::Extent Qcow2Image::extent_at(std::uint64_t offset) {
@@ -138,7 +148,7 @@ io::Extent Qcow2Image::extent_of(const Run& run) {
     extent.range.length = std::min(extent.range.length, inner.range.length);
   };
   if (run.kind == RunKind::zero) {
-    extent.kind = run.host ? io::ExtentKind::zero : io::ExtentKind::hole;
+    extent.kind = io::ExtentKind::zero;
   } else if (run.kind == RunKind::unallocated) {
     extent.kind = io::ExtentKind::hole;
     if (backing_ != nullptr) narrow_to(*backing_, run.guest.value);

@@ -45,6 +45,7 @@ class Qcow2Image final : public Image {
     return header_.geometry.cluster_size();
   }
   [[nodiscard]] Placement placement_at(std::uint64_t offset) override;
+  [[nodiscard]] std::vector<const io::File*> files() const override;
 
  private:
   struct Part;

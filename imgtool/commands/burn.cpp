@@ -10,6 +10,7 @@
 #include "imgtool/command.hpp"
 #include "imgtool/confirm.hpp"
 #include "imgtool/exit_code.hpp"
+#include "imgtool/image_options.hpp"
 #include "imgtool/image_source.hpp"
 #include "imgtool/job.hpp"
 #include "imgtool/journal_file.hpp"
@@ -24,6 +25,7 @@ namespace {
 struct BurnOptions {
   std::string image;
   std::vector<std::string> targets;
+  formats::OpenOptions opening;
   bool yes = false;
   VerifyMode verify = VerifyMode::full;
   std::optional<ExpectedDigest> digest;
@@ -37,8 +39,9 @@ struct BurnOptions {
 };
 
 void describe(CommandLine& line, BurnOptions& o) {
-  line.argument("IMAGE", o.image, "image to write; - is standard input");
+  line.argument("IMAGE", o.image, "image to write, raw or qcow2; - is standard input");
   line.arguments("TARGET", o.targets, "disk to write to, or a file (made when absent)");
+  image_options(line, o.opening);
   line.option("yes", flag_into(o.yes), "do not ask before disks are overwritten");
   line.option("verify",
               choice_into(o.verify, {{"full", VerifyMode::full},
@@ -75,13 +78,15 @@ void describe(CommandLine& line, BurnOptions& o) {
   line.force_option(o.target.overwrite_files);
   line.job_options(o.job);
   line.exit_code(exit_code::refused,
-                 "a target is in use, too small, not the expected one, or not confirmed");
+                 "a target is in use, too small, not the expected one, or not confirmed, or the "
+                 "image needs --follow-references");
   line.exit_code(exit_code::differs, "a target or the image's digest is not what it must be");
   line.exit_code(exit_code::partly, "some targets failed, the others hold the image");
   line.example("imgtool burn golden.img /dev/sdb", "write one disk, and verify it");
   line.example("imgtool burn --yes golden.img /dev/sdb /dev/sdc", "two at once, from a script");
   line.example("imgtool burn --grow-last golden.img /dev/sdb",
                "a partition over the rest of a larger disk");
+  line.example("imgtool burn golden.qcow2 /dev/sdb", "any format; the disk gets the content");
   line.example("zcat golden.img.gz | imgtool burn --yes - /dev/sdb", "from a pipe");
 }
 
@@ -119,20 +124,18 @@ void refuse_doubles(const std::vector<std::string>& paths) {
   }
 }
 
-std::vector<std::unique_ptr<BurnTarget>> open_targets(const BurnOptions& o,
-                                                      std::optional<std::uint64_t> image_size,
+std::vector<std::unique_ptr<BurnTarget>> open_targets(const BurnOptions& o, ImageSource& image,
                                                       std::optional<std::uint64_t> least_size) {
   const io::DeviceInventory inventory;
   const io::DeviceUsage usage(inventory);
   BurnTargetOptions options = o.target;
-  options.image_size = image_size;
+  options.image_size = image.source().size();
   options.least_size = least_size;
   options.resume = o.resume;
-  const std::string image = o.image == "-" ? "/proc/self/fd/0" : o.image;
   std::vector<std::unique_ptr<BurnTarget>> targets;
   targets.reserve(o.targets.size());
   for (const std::string& path : o.targets) {
-    targets.push_back(std::make_unique<BurnTarget>(path, image, inventory, usage, options));
+    targets.push_back(std::make_unique<BurnTarget>(path, image.paths(), inventory, usage, options));
   }
   return targets;
 }
@@ -148,13 +151,13 @@ void ask(const BurnOptions& o, const std::vector<std::unique_ptr<BurnTarget>>& t
           disks, {.yes = o.yes});
 }
 
-BurnJobOptions job_options(const BurnOptions& o, std::optional<std::uint64_t> image_size,
+BurnJobOptions job_options(const BurnOptions& o, ImageSource& image,
                            const std::vector<std::unique_ptr<BurnTarget>>& targets) {
   std::vector<io::QueueLimits> queues;
   queues.reserve(targets.size());
   for (const auto& target : targets) queues.push_back(target->queue());
   BurnJobOptions options;
-  options.copy = choose_copy_options(o.tuning, image_size, queues);
+  options.copy = choose_copy_options(o.tuning, image.source().size(), queues, image.cluster_size());
   options.verify = o.verify;
   options.table = o.table;
   if (o.digest) {
@@ -177,9 +180,10 @@ int run_burn(const Arguments& arguments) {
   refuse_doubles(o.targets);
 
   const auto ring = make_ring(o.job, static_cast<unsigned>(32 * o.targets.size()));
-  ImageSource image(*ring, o.image, stop_flag(), o.target.direct != Direct::off);
+  o.opening.direct = o.target.direct != Direct::off;
+  ImageSource image(*ring, o.image, o.opening, stop_flag());
   const TableStep tables(*ring, o.table);
-  auto targets = open_targets(o, image.source().size(), tables.least_disk(image.source()));
+  auto targets = open_targets(o, image, tables.least_disk(image.source()));
   if (image.source().seekable()) {
     for (const auto& target : targets) tables.check(image.source(), true, *target);
   }
@@ -195,7 +199,7 @@ int run_burn(const Arguments& arguments) {
   const auto begin = std::chrono::steady_clock::now();
   io::SkipHoles without_holes(image.source());
   BurnJob job(*ring, o.skip_holes ? static_cast<io::Source&>(without_holes) : image.source(),
-              targets, job_options(o, image.source().size(), targets), progress, stop_flag());
+              targets, job_options(o, image, targets), progress, stop_flag());
   if (journal) {
     job.keep_journal(0, journal->journal(), [&](io::Journal&) { journal->save(); });
   }

@@ -4,6 +4,8 @@
 
 #include "imgtool/command.hpp"
 #include "imgtool/content_hash.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/image_options.hpp"
 #include "imgtool/image_source.hpp"
 #include "imgtool/job.hpp"
 #include "imgtool/report.hpp"
@@ -14,23 +16,27 @@ namespace imgtool {
 int run_hash(const Arguments& arguments) {
   std::string path;
   io::DigestAlgorithm algorithm = io::DigestAlgorithm::sha256;
+  formats::OpenOptions opening;
+  opening.direct = true;
   TuningOptions tuning;
   JobOptions job;
   CommandLine line("hash",
-                   "Prints the digest of a disk's content, holes read as zeros, in the form that "
-                   "sha256sum -c reads.");
+                   "Prints the digest of a disk's content, whatever format the image has, holes "
+                   "read as zeros, in the form that sha256sum -c reads.");
   line.argument("IMAGE", path, "image or disk to read; - is standard input");
   line.option("algorithm", digest_algorithm_into(algorithm), "which digest");
+  image_options(line, opening);
   add_tuning_options(line, tuning);
   line.job_options(job);
   line.example("imgtool hash golden.img", "the sha256 of an image");
+  line.exit_code(exit_code::refused, "the image needs --follow-references");
   line.example("imgtool hash --algorithm xxh3 /dev/sdb", "a fast digest of a disk");
   if (const auto exit = line.parse(arguments)) return *exit;
 
   const auto ring = make_ring(job, 32);
-  ImageSource image(*ring, path, stop_flag(), true);
+  ImageSource image(*ring, path, opening, stop_flag());
   Progress progress({path}, job);
-  const auto options = choose_copy_options(tuning, image.source().size(), {});
+  const auto options = choose_copy_options(tuning, image.source().size(), {}, image.cluster_size());
   const ContentHash hash = hash_content(*ring, image.source(), algorithm, options, progress);
   image.check_unchanged();
   progress.finish();

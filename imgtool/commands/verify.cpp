@@ -9,6 +9,7 @@
 #include "imgtool/escape.hpp"
 #include "imgtool/exit_code.hpp"
 #include "imgtool/human.hpp"
+#include "imgtool/image_options.hpp"
 #include "imgtool/image_source.hpp"
 #include "imgtool/job.hpp"
 #include "imgtool/report.hpp"
@@ -149,24 +150,28 @@ int run_verify(const Arguments& arguments) {
   std::string path;
   std::vector<std::string> targets;
   bool sample = false;
+  formats::OpenOptions opening;
+  opening.direct = true;
   TuningOptions tuning;
   JobOptions job;
   CommandLine line("verify",
                    "Reads IMAGE and each TARGET past all caches, writes nothing, and lists every "
-                   "range that differs. A target may be longer than the image, and its partition "
-                   "table may fit it, as burn leaves it.");
+                   "range that differs. A target is raw, whatever the format of the image. It may "
+                   "be longer, and its partition table may fit it, as burn leaves it.");
   line.argument("IMAGE", path, "what the targets must hold");
   line.arguments("TARGET", targets, "disk or file to compare with it");
+  image_options(line, opening);
   line.option("sample", flag_into(sample), "read only a sixteenth, and both ends");
   add_tuning_options(line, tuning);
   line.job_options(job);
+  line.exit_code(exit_code::refused, "the image needs --follow-references");
   line.exit_code(exit_code::differs, "a target differs from the image");
   line.example("imgtool verify golden.img /dev/sdb", "is the disk what the image is?");
   line.example("imgtool verify --json golden.img /dev/sdb /dev/sdc", "two disks, for a script");
   if (const auto exit = line.parse(arguments)) return *exit;
 
   const auto ring = make_ring(job, 64);
-  ImageSource image(*ring, path, stop_flag(), true);
+  ImageSource image(*ring, path, opening, stop_flag());
   if (!image.source().seekable()) {
     throw UsageError("verify: IMAGE must be a file or a disk, not a pipe");
   }
@@ -174,7 +179,7 @@ int run_verify(const Arguments& arguments) {
   auto compared = open_targets(*ring, targets, image.source());
 
   Progress progress(targets, job);
-  const auto copy = choose_copy_options(tuning, size, {});
+  const auto copy = choose_copy_options(tuning, size, {}, image.cluster_size());
   io::ChunkLedger ledger(copy.chunk_size);
   io::VerifyOptions options;
   options.lanes = copy.lanes;

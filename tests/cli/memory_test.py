@@ -1,31 +1,19 @@
 """What imgtool takes of the machine: memory whatever the size of the image, and a short start."""
-import os
-import sys
 import time
 
-from imgtool_testing import (GiB, IMGTOOL, KiB, MiB, TestCase, engines, is_sanitized, main, run)
+from imgtool_testing import GiB, MiB, TestCase, engines, is_sanitized, main
+from memory_testing import peak_memory
 
 TiB = 1 << 40
 MOST_MEMORY = 128 * MiB
-MEASURE = """import os, sys
-_, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)
-print(status, usage.ru_maxrss)"""
 
 
 class Memory(TestCase):
     """Peak resident memory stays below 128 MiB; a sanitizer takes more of its own, so there only
     the jobs themselves are checked."""
 
-    def peak(self, *args, code=0):
-        """Runs imgtool to its end; returns its peak memory. The small process between us is
-        there because a child's peak counts what it was before exec, a copy of its parent."""
-        result = run([sys.executable, "-c", MEASURE, IMGTOOL, *args])
-        status, peak = result.out.split()[-2:]
-        self.assertEqual(os.waitstatus_to_exitcode(int(status)), code, f"\n{result!r}")
-        return int(peak) * KiB
-
     def assert_modest(self, *args, code=0):
-        peak = self.peak(*args, code=code)
+        peak = peak_memory(self, *args, code=code)
         if not is_sanitized():
             self.assertLess(peak, MOST_MEMORY)
 
