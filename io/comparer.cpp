@@ -10,24 +10,27 @@
 namespace io {
 
 Comparer::Comparer(Ring& ring, Source& a, Source& b, const CompareOptions& options,
-                   const StopFlag& stop)
+                   CopyObserver& observer, const StopFlag& stop)
     : ring_(ring),
       a_{a, *a.size()},
       b_{b, *b.size()},
       options_(options),
+      observer_(observer),
       stop_(stop),
       end_(std::max(a_.size, b_.size)) {}
 
 Comparison Comparer::run() {
   BufferPool buffers(ring_, 2 * options_.lanes, options_.chunk_size);
   TaskGroup lanes(ring_);
+  observer_.begin(Phase::read, 0, end_);
   for (unsigned lane = 0; lane < options_.lanes; ++lane) {
     lanes.spawn(compare_lane(buffers.at(2 * lane), buffers.at(2 * lane + 1)));
   }
-  lanes.run();
+  lanes.run([this] { observer_.tick(); });
   if (stop_.load() != 0) throw Error(ErrorKind::cancelled, "", "stopped before the end");
   Comparison result;
   result.complete = position_ >= end_;
+  if (result.complete) observer_.end(Phase::read, 0);
   for (const auto& [chunk, ranges] : found_) {
     for (const ByteRange range : ranges) append_difference(result.differences, range);
   }
@@ -43,13 +46,12 @@ Task<> Comparer::compare_lane(Buffer of_a, Buffer of_b) {
       const auto content_b = of_b.bytes.first(chunk->length);
       if (a_has_data && b_has_data) {
         note(*chunk, differences(content_a, content_b, chunk->offset));
-        continue;
+      } else if (const auto content = a_has_data ? content_a : content_b; !is_zero(content)) {
+        const auto zeros = a_has_data ? content_b : content_a;
+        std::memset(zeros.data(), 0, zeros.size());
+        note(*chunk, differences(content, zeros, chunk->offset));
       }
-      const auto content = a_has_data ? content_a : content_b;
-      if (is_zero(content)) continue;
-      const auto zeros = a_has_data ? content_b : content_a;
-      std::memset(zeros.data(), 0, zeros.size());
-      note(*chunk, differences(content, zeros, chunk->offset));
+      observer_.completed(Phase::read, 0, chunk->length);
     }
   } catch (...) {
     abandoned_ = true;
@@ -64,7 +66,9 @@ std::optional<ByteRange> Comparer::next_chunk() {
     const Extent a = extent_of(a_, position_, end_);
     const Extent b = extent_of(b_, position_, end_);
     if (a.reads_as_zero() && b.reads_as_zero()) {
-      position_ = std::min(a.range.end(), b.range.end());
+      const std::uint64_t next = std::min(a.range.end(), b.range.end());
+      observer_.completed(Phase::read, 0, next - position_);
+      position_ = next;
       continue;
     }
     const std::uint64_t chunk_end =

@@ -29,8 +29,10 @@ struct Comparison {
 
 class Comparer {
  public:
-  // Both can seek. All references outlive the comparer.
-  Comparer(Ring& ring, Source& a, Source& b, const CompareOptions& options, const StopFlag& stop);
+  // Both can seek. All references outlive the comparer. `observer` hears of Phase::read of one
+  // target, 0: how much of the longer source is known to be the same or not.
+  Comparer(Ring& ring, Source& a, Source& b, const CompareOptions& options, CopyObserver& observer,
+           const StopFlag& stop);
 
   // Throws the first Error of either source, and ErrorKind::cancelled once `stop` is set.
   Comparison run();
@@ -53,6 +55,7 @@ class Comparer {
   Side a_;
   Side b_;
   CompareOptions options_;
+  CopyObserver& observer_;
   const StopFlag& stop_;
   std::uint64_t end_;
   std::uint64_t position_ = 0;

@@ -1,17 +1,18 @@
 // imgtool compare: whether two images hold the same content, with qemu-img's exit codes.
 #include <algorithm>
-#include <thread>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "imgtool/command.hpp"
 #include "imgtool/image_options.hpp"
+#include "imgtool/image_source.hpp"
+#include "imgtool/job.hpp"
 #include "imgtool/report.hpp"
 #include "imgtool/signals.hpp"
+#include "imgtool/usage_error.hpp"
 #include "io/comparer.hpp"
 #include "io/error.hpp"
-#include "io/worker_pool.hpp"
 
 namespace imgtool {
 namespace {
@@ -30,6 +31,7 @@ struct CompareArguments {
   formats::OpenOptions image_b;
   bool strict = false;
   std::uint64_t limit = 1'000'000;
+  JobOptions job;
 };
 
 struct Answer {
@@ -43,23 +45,26 @@ struct Answer {
   }
 };
 
-Answer compare(CompareArguments& arguments, int& error_code) {
-  const unsigned threads = std::max(1U, std::thread::hardware_concurrency());
-  io::WorkerPool workers(threads);
-  arguments.image_a.workers = &workers;
-  arguments.image_b.workers = &workers;
-  const io::MadeRing made = io::make_ring({});
-  const auto a = formats::open_image(*made.ring, arguments.path_a, arguments.image_a);
-  const auto b = formats::open_image(*made.ring, arguments.path_b, arguments.image_b);
+Answer compare(const CompareArguments& arguments, int& error_code) {
+  const auto ring = make_ring(arguments.job, 64);
+  ImageSource a(*ring, arguments.path_a, arguments.image_a, stop_flag());
+  ImageSource b(*ring, arguments.path_b, arguments.image_b, stop_flag());
+  for (ImageSource* image : {&a, &b}) {
+    if (!image->source().seekable()) throw UsageError("compare: a pipe cannot be compared");
+  }
   error_code = read_error_code;
 
-  Answer answer{*a->size(), *b->size(), arguments.strict, {}};
+  Answer answer{*a.source().size(), *b.source().size(), arguments.strict, {}};
   if (arguments.strict && answer.size_a != answer.size_b) return answer;
   io::CompareOptions options;
   options.most_differences = arguments.limit;
-  options.chunk_size = std::max({options.chunk_size, a->cluster_size(), b->cluster_size()});
-  io::Comparer comparer(*made.ring, *a, *b, options, stop_flag());
+  options.chunk_size = std::max({options.chunk_size, a.cluster_size(), b.cluster_size()});
+  Progress progress({arguments.path_a}, arguments.job);
+  io::Comparer comparer(*ring, a.source(), b.source(), options, progress, stop_flag());
   answer.comparison = comparer.run();
+  progress.finish();
+  a.check_unchanged();
+  b.check_unchanged();
   auto& found = answer.comparison.differences;
   if (found.size() > arguments.limit) {
     found.resize(arguments.limit);
@@ -114,6 +119,7 @@ int run_compare(const Arguments& arguments) {
               "open the files that the images name");
   line.option("strict,s", flag_into(wanted.strict), "images of different sizes differ");
   line.option("limit", count_into(wanted.limit, 1), "stop after so many differences");
+  line.job_options(wanted.job);
   line.exit_code(same_code, "same content");
   line.exit_code(differ_code, "different content");
   line.exit_code(open_error_code, "an image cannot be opened, or wrong usage");

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "io/error.hpp"
+#include "tests/io/recording_observer.hpp"
 
 namespace io {
 namespace {
@@ -51,11 +52,12 @@ class MemorySource final : public Source {
 class ComparerTest : public testing::Test {
  protected:
   Comparison compare(Source& a, Source& b) {
-    return Comparer(*made_.ring, a, b, options_, stop_).run();
+    return Comparer(*made_.ring, a, b, options_, observer_, stop_).run();
   }
 
   MadeRing made_ = make_ring({.engine = Engine::threads, .threads = 2});
   CompareOptions options_{.chunk_size = 64 * KiB, .lanes = 3};
+  RecordingObserver observer_;
   StopFlag stop_{0};
 };
 
@@ -114,6 +116,17 @@ TEST_F(ComparerTest, ThrowsAReadError) {
   a.put(5, "x");
   a.fail_at(6);
   EXPECT_THROW(compare(a, b), Error);
+}
+
+TEST_F(ComparerTest, ProgressCountsWhatIsSkippedToo) {
+  MemorySource a(10 * MiB + 7);
+  MemorySource b(3 * MiB);
+  a.put(2 * MiB + 5, "data");
+  b.put(MiB, "other");
+  EXPECT_EQ(compare(a, b).differences.size(), 2U);
+  EXPECT_EQ(observer_.total(Phase::read, 0), 10 * MiB + 7);
+  EXPECT_EQ(observer_.bytes(Phase::read, 0), 10 * MiB + 7);
+  EXPECT_THAT(observer_.events(), ElementsAre("begin read 0", "end read 0"));
 }
 
 TEST_F(ComparerTest, StopsWhenAsked) {
