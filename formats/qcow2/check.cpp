@@ -41,15 +41,21 @@ class Checker {
 
   CheckResult run() {
     result_.total_clusters = io::align_up(header_.virtual_size, cluster_size()) / cluster_size();
+    count_all_but_refcounts();
+    count_refcounts();
+    compare_counts();
+    return result_;
+  }
+
+  void count_all_but_refcounts() {
     use({0}, cluster_size(), 1, Use::exclusive_table);
     count_l1_tables();
     merge_l2_tables();
     for (const L2Table& table : l2_tables_) count_l2_table(table);
     count_other_tables();
-    count_refcount_blocks();
-    compare_counts();
-    return result_;
   }
+
+  CountedReferences take_references() { return {std::move(references_), some_lost_}; }
 
  private:
   [[nodiscard]] std::uint64_t cluster_size() const { return header_.geometry.cluster_size(); }
@@ -72,6 +78,14 @@ class Checker {
     if (told_++ < most_problems_told) tell_(fmt::format(format, arguments...));
   }
 
+  // Damage of an entry, so that it does not say any more where something is.
+  template <class... Arguments>
+  void lose(std::uint64_t times, fmt::format_string<const Arguments&...> format,
+            const Arguments&... arguments) {
+    some_lost_ = true;
+    corrupt<Arguments...>(times, format, arguments...);
+  }
+
   template <class... Arguments>
   void corrupt(std::uint64_t times, fmt::format_string<const Arguments&...> format,
                const Arguments&... arguments) {
@@ -88,8 +102,8 @@ class Checker {
     const bool wraps = bytes > largest || offset.value > largest - bytes;
     if (wraps || (offset.value + bytes > tables_.file_size() &&
                   offset.value + bytes - tables_.file_size() >= cluster_size())) {
-      corrupt(times, "{} bytes at {} are used, but the file ends at {}", bytes, offset.value,
-              tables_.file_size());
+      lose(times, "{} bytes at {} are used, but the file ends at {}", bytes, offset.value,
+           tables_.file_size());
       return;
     }
     references_.add(offset, bytes, times, use);
@@ -108,11 +122,11 @@ class Checker {
     snapshot_table_bytes_ = table.bytes;
     for (const Snapshot& snapshot : table.snapshots) {
       if (header_.geometry.offset_in_cluster(snapshot.l1_offset.value) != 0) {
-        corrupt(1, "the L1 table of snapshot {} is at {}, not at a multiple of the cluster size",
-                snapshot.id, snapshot.l1_offset.value);
+        lose(1, "the L1 table of snapshot {} is at {}, not at a multiple of the cluster size",
+             snapshot.id, snapshot.l1_offset.value);
       } else if (snapshot.l1_entries > largest_l1_bytes / 8) {
-        corrupt(1, "the L1 table of snapshot {} has {} entries, more than {}", snapshot.id,
-                snapshot.l1_entries, largest_l1_bytes / 8);
+        lose(1, "the L1 table of snapshot {} has {} entries, more than {}", snapshot.id,
+             snapshot.l1_entries, largest_l1_bytes / 8);
       } else {
         count_l1(snapshot.l1_offset, snapshot.l1_entries, false);
       }
@@ -136,7 +150,7 @@ class Checker {
     }
     const HostOffset l2 = table_offset(word);
     if (header_.geometry.offset_in_cluster(l2.value) != 0) {
-      corrupt(1, "L1 entry {} is {:#018x}: the offset is not that of a cluster", index, word);
+      lose(1, "L1 entry {} is {:#018x}: the offset is not that of a cluster", index, word);
     }
     if (active && l2.value != 0) check_copied(word, l2, 1, "L1 entry");
     use(l2, cluster_size(), 1, Use::l2_table);
@@ -175,11 +189,12 @@ class Checker {
 
   void count_compressed(const L2Entry& entry, const L2Table& table) {
     if ((entry.word & copied_flag) != 0) {
+      result_.wrong_flags += table.times;
       corrupt(table.times, "compressed cluster {:#018x} has the copied flag", entry.word);
     }
     const std::string fault = l2_fault(entry, rules_);
     if (!fault.empty()) {
-      corrupt(table.times, "L2 entry {:#018x}: {}", entry.word, fault);
+      lose(table.times, "L2 entry {:#018x}: {}", entry.word, fault);
       return;
     }
     const CompressedStream stream = compressed_stream(entry.word, header_.geometry);
@@ -191,7 +206,7 @@ class Checker {
 
   void count_plain(const L2Entry& entry, const L2Table& table, HostOffset& expected) {
     const std::string fault = l2_fault(entry, rules_);
-    if (!fault.empty()) corrupt(table.times, "L2 entry {:#018x}: {}", entry.word, fault);
+    if (!fault.empty()) lose(table.times, "L2 entry {:#018x}: {}", entry.word, fault);
     if (!has_space(entry, rules_)) return;
     const HostOffset cluster = table_offset(entry.word);
     if (table.active_times != 0) {
@@ -213,6 +228,7 @@ class Checker {
     }
     if (!count) return;
     if ((*count == 1) != ((word & copied_flag) != 0)) {
+      result_.wrong_flags += times;
       corrupt(times, "{} {:#018x}: the copied flag is {}, but the refcount is {}", what, word,
               (word & copied_flag) != 0 ? "set" : "not set", *count);
     }
@@ -220,7 +236,6 @@ class Checker {
 
   void count_other_tables() {
     use(header_.snapshots_offset, snapshot_table_bytes_, 1, Use::exclusive_table);
-    use(header_.refcount_table_offset, refcounts_.table().size() * 8, 1, Use::exclusive_table);
     if (header_.encryption_header) {
       use({header_.encryption_header->offset}, header_.encryption_header->length, 1,
           Use::exclusive_table);
@@ -241,14 +256,15 @@ class Checker {
       const HostOffset cluster = table_offset(word);
       if ((word & bitmap_reserved_mask) != 0 || (cluster.value != 0 && (word & 1) != 0) ||
           header_.geometry.offset_in_cluster(cluster.value) != 0) {
-        corrupt(1, "bitmap {}: table entry {:#018x} makes no sense", bitmap.name, word);
+        lose(1, "bitmap {}: table entry {:#018x} makes no sense", bitmap.name, word);
       } else if (cluster.value != 0) {
         use(cluster, cluster_size(), 1, Use::exclusive_table);
       }
     }
   }
 
-  void count_refcount_blocks() {
+  void count_refcounts() {
+    use(header_.refcount_table_offset, refcounts_.table().size() * 8, 1, Use::exclusive_table);
     const auto& table = refcounts_.table();
     for (std::uint64_t i = 0; i < table.size(); ++i) {
       const HostOffset block{table[i] & ~refcount_table_reserved_mask};
@@ -284,7 +300,7 @@ class Checker {
       if (*counted < used) {
         corrupt(1, "cluster {} at {} is used {} times, but its refcount is {}", cluster,
                 cluster * cluster_size(), used, *counted);
-      } else if (*counted > used) {
+      } else if (*counted > used && used < References::largest_count) {
         ++result_.leaks;
         tell("cluster {} at {} is leaked: it is used {} times, but its refcount is {}", cluster,
              cluster * cluster_size(), used, *counted);
@@ -308,13 +324,14 @@ class Checker {
   }
 
   const io::File& file_;
-  const ProblemSink& tell_;
+  ProblemSink tell_;
   Header header_;
   TableReader tables_;
   L2Rules rules_;
   Refcounts refcounts_;
   References references_;
   CheckResult result_;
+  bool some_lost_ = false;
   std::vector<L2Table> l2_tables_;
   std::uint64_t snapshot_table_bytes_ = 0;
   std::uint64_t l1_entries_read_ = 0;
@@ -326,6 +343,12 @@ class Checker {
 
 CheckResult check(const io::File& file, const ProblemSink& tell) {
   return Checker(file, tell).run();
+}
+
+CountedReferences count_references(const io::File& file) {
+  Checker checker(file, [](const std::string&) {});
+  checker.count_all_but_refcounts();
+  return checker.take_references();
 }
 
 }  // namespace formats::qcow2

@@ -19,6 +19,9 @@ struct CheckResult {
   std::uint64_t corruptions = 0;
   std::uint64_t leaks = 0;   // clusters that are counted more often than they are used
   std::uint64_t errors = 0;  // what could not be checked
+  // Of the corruptions: copied flags that do not agree with the refcount. Refcounts being right,
+  // they follow from these.
+  std::uint64_t wrong_flags = 0;
 
   std::uint64_t image_end = 0;       // past the last cluster in use
   std::uint64_t total_clusters = 0;  // of the guest's disk
@@ -37,5 +40,17 @@ inline constexpr std::uint64_t most_problems_told = 1000;
 // Throws Error when the header or the snapshot table is damaged, since nothing can be checked
 // then; ErrorKind::unsupported when the image is too large (see References).
 CheckResult check(const io::File& file, const ProblemSink& tell);
+
+// How often each cluster is used, leaving out the refcount table and its blocks: what new
+// refcounts have to say.
+struct CountedReferences {
+  References references;
+  // Table entries are damaged, so what they used cannot be known: a cluster that seems to be of no
+  // use may be theirs.
+  bool some_lost = false;
+};
+
+// Throws as check() does.
+CountedReferences count_references(const io::File& file);
 
 }  // namespace formats::qcow2

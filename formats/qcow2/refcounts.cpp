@@ -33,6 +33,25 @@ std::uint64_t refcount_in(std::span<const std::byte> block, std::uint64_t index,
   return (byte >> (index % per_byte * bits)) & ((1U << bits) - 1);
 }
 
+void set_refcount_in(std::span<std::byte> block, std::uint64_t index, std::uint32_t bits,
+                     std::uint64_t value) {
+  switch (bits) {
+    case 64:
+      return store_big_endian(block, index * 8, value);
+    case 32:
+      return store_big_endian(block, index * 4, static_cast<std::uint32_t>(value));
+    case 16:
+      return store_big_endian(block, index * 2, static_cast<std::uint16_t>(value));
+    default:
+      break;
+  }
+  const std::uint64_t per_byte = 8 / bits;
+  const std::uint64_t shift = index % per_byte * bits;
+  const std::uint64_t mask = ((std::uint64_t{1} << bits) - 1) << shift;
+  const auto byte = std::to_integer<std::uint64_t>(block[index / per_byte]);
+  block[index / per_byte] = static_cast<std::byte>((byte & ~mask) | (value << shift));
+}
+
 Refcounts::Refcounts(TableReader& tables, const Header& header)
     : tables_(tables),
       header_(header),

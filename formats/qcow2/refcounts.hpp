@@ -13,6 +13,10 @@ namespace formats::qcow2 {
 [[nodiscard]] std::uint64_t refcount_in(std::span<const std::byte> block, std::uint64_t index,
                                         std::uint32_t bits);
 
+// The reverse; `value` fits.
+void set_refcount_in(std::span<std::byte> block, std::uint64_t index, std::uint32_t bits,
+                     std::uint64_t value);
+
 class Refcounts {
  public:
   // Reads the refcount table; `tables` and `header` outlive this. Throws Error.

@@ -5,6 +5,7 @@
 
 #include "formats/probe.hpp"
 #include "formats/qcow2/check.hpp"
+#include "formats/qcow2/repair.hpp"
 #include "imgtool/command.hpp"
 #include "imgtool/escape.hpp"
 #include "imgtool/image_options.hpp"
@@ -15,6 +16,8 @@ namespace imgtool {
 namespace {
 
 using formats::qcow2::CheckResult;
+using formats::qcow2::ProblemSink;
+using formats::qcow2::RepairScope;
 
 // qemu-img's.
 constexpr int clean_code = 0;
@@ -29,7 +32,16 @@ int code_of(const CheckResult& result) {
   return result.leaks != 0 ? leaks_code : clean_code;
 }
 
-void print_as_json(const std::string& path, const CheckResult& result) {
+struct Outcome {
+  CheckResult result;  // after the repair
+  std::uint64_t corruptions_fixed = 0;
+  std::uint64_t leaks_fixed = 0;
+};
+
+enum class Repair : std::uint8_t { none, leaks, all };
+
+void print_as_json(const std::string& path, const Outcome& outcome) {
+  const CheckResult& result = outcome.result;
   nlohmann::ordered_json json;
   const auto put = [&json](const char* key, std::uint64_t value) {
     if (value != 0) json[key] = value;
@@ -39,6 +51,8 @@ void print_as_json(const std::string& path, const CheckResult& result) {
   json["check-errors"] = result.errors;
   put("corruptions", result.corruptions);
   put("leaks", result.leaks);
+  put("corruptions-fixed", outcome.corruptions_fixed);
+  put("leaks-fixed", outcome.leaks_fixed);
   put("allocated-clusters", result.allocated_clusters);
   put("fragmented-clusters", result.fragmented_clusters);
   put("compressed-clusters", result.compressed_clusters);
@@ -52,7 +66,12 @@ std::string share(std::uint64_t part, std::uint64_t whole) {
   return fmt::format(" ({:.2f} %)", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
 }
 
-void print_as_text(const CheckResult& result) {
+void print_as_text(const Outcome& outcome) {
+  const CheckResult& result = outcome.result;
+  if (outcome.corruptions_fixed + outcome.leaks_fixed != 0) {
+    print(fmt::format("Repaired: {} corruptions, {} leaked clusters.\n", outcome.corruptions_fixed,
+                      outcome.leaks_fixed));
+  }
   if (result.clean()) {
     print("No errors were found on the image.\n");
   } else {
@@ -69,14 +88,55 @@ void print_as_text(const CheckResult& result) {
   print(fmt::format("The image ends at offset {}.\n", result.image_end));
 }
 
-CheckResult check(const std::string& path, std::optional<formats::Format> format, bool json) {
-  const io::File file(path, O_RDONLY);
+std::uint64_t decrease(std::uint64_t before, std::uint64_t after) {
+  return before > after ? before - after : 0;
+}
+
+// Nothing is wrong any more but flags, which follow from refcounts that are right.
+bool only_flags(const CheckResult& result) {
+  return result.errors == 0 && result.leaks == 0 && result.corruptions == result.wrong_flags;
+}
+
+// One round of repairs; false when there is nothing to be done in this scope.
+bool repair_once(const io::File& file, Repair repair, const CheckResult& found) {
+  if (found.clean()) return false;
+  if (repair == Repair::all) {
+    formats::qcow2::repair(file, RepairScope::all);
+  } else {
+    formats::qcow2::repair(file, only_flags(found) ? RepairScope::flags : RepairScope::leaks);
+  }
+  return true;
+}
+
+// Checks again after each round: right refcounts can bring wrong flags to light.
+Outcome check_and_repair(const io::File& file, Repair repair, const ProblemSink& tell) {
+  constexpr int most_rounds = 3;
+  const auto tell_nobody = [](const std::string&) {};
+  Outcome outcome{formats::qcow2::check(file, tell)};
+  if (repair == Repair::none) return outcome;
+  const CheckResult before = outcome.result;
+  for (int round = 0; round < most_rounds; ++round) {
+    if (!repair_once(file, repair, outcome.result)) break;
+    outcome.result = formats::qcow2::check(file, tell_nobody);
+  }
+  if (outcome.result.errors == 0 && outcome.result.corruptions == 0) {
+    formats::qcow2::mark_clean(file);
+  }
+  outcome.corruptions_fixed = decrease(before.corruptions, outcome.result.corruptions);
+  outcome.leaks_fixed = decrease(before.leaks, outcome.result.leaks);
+  return outcome;
+}
+
+Outcome check(const std::string& path, std::optional<formats::Format> format, Repair repair,
+              bool json) {
+  const io::File file(path, repair == Repair::none ? O_RDONLY : O_RDWR);
   if (!format) format = formats::probe(file);
   if (*format != formats::Format::qcow2) {
     throw io::Error(io::ErrorKind::unsupported, path,
                     fmt::format("is {}, which cannot be checked", name_of(*format)));
   }
-  return formats::qcow2::check(file, [json](const std::string& problem) {
+  if (repair != Repair::none) formats::qcow2::lock_for_repair(file);
+  return check_and_repair(file, repair, [json](const std::string& problem) {
     json ? complain(problem) : print(terminal_text(problem) + '\n');
   });
 }
@@ -86,14 +146,19 @@ CheckResult check(const std::string& path, std::optional<formats::Format> format
 int run_check(const Arguments& arguments) {
   std::string path;
   std::optional<formats::Format> format;
+  Repair repair = Repair::none;
   OutputFormat output = OutputFormat::human;
   CommandLine line("check",
                    "Checks whether a qcow2 image is consistent: refcounts against what is used, "
                    "every table entry, and what is past the end of the file. Content and the "
                    "files that the image names are not looked at.");
-  line.argument("IMAGE", path, "image to check; it is not written to");
+  line.argument("IMAGE", path, "image to check; only --repair writes to it");
   line.option("format,f", format_into(format),
               "format of the image (default: its content decides)");
+  line.option(
+      "repair,r",
+      choice_into(repair, {{"none", Repair::none}, {"leaks", Repair::leaks}, {"all", Repair::all}}),
+      "mend refcounts that are too high, or everything that can be mended");
   output_option(line, output);
   line.exit_code(clean_code, "no errors");
   line.exit_code(failed_code, "the check could not be completed");
@@ -106,9 +171,9 @@ int run_check(const Arguments& arguments) {
 
   const bool json = line.common().json || output == OutputFormat::json;
   try {
-    const CheckResult result = check(path, format, json);
-    json ? print_as_json(path, result) : print_as_text(result);
-    return code_of(result);
+    const Outcome outcome = check(path, format, repair, json);
+    json ? print_as_json(path, outcome) : print_as_text(outcome);
+    return code_of(outcome.result);
   } catch (const io::Error& error) {
     Failure failure = describe_failure(std::current_exception(), 0);
     const bool unsupported = error.kind() == io::ErrorKind::unsupported;

@@ -1,6 +1,7 @@
 #include "formats/qcow2/refcounts.hpp"
 
 #include <array>
+#include <vector>
 
 #include <gtest/gtest.h>
 
@@ -26,6 +27,19 @@ TEST(RefcountIn, StartsAtTheLowestBitsOfAByte) {
   EXPECT_EQ(refcount_in(block, 0, 1), 0U);
   EXPECT_EQ(refcount_in(block, 1, 1), 1U);
   EXPECT_EQ(refcount_in(block, 8, 1), 1U);
+}
+
+TEST(SetRefcountIn, ChangesNoOther) {
+  for (const std::uint32_t bits : {1U, 2U, 4U, 8U, 16U, 32U, 64U}) {
+    std::vector<std::byte> block(64);
+    const std::uint64_t count = block.size() * 8 / bits;
+    const std::uint64_t most = bits == 64 ? ~std::uint64_t{0} : (std::uint64_t{1} << bits) - 1;
+    for (std::uint64_t i = 0; i < count; ++i) set_refcount_in(block, i, bits, i & most);
+    set_refcount_in(block, count / 2, bits, most);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      EXPECT_EQ(refcount_in(block, i, bits), i == count / 2 ? most : (i & most)) << bits;
+    }
+  }
 }
 
 }  // namespace
