@@ -19,6 +19,7 @@ Qcow2Facts qcow2_facts(const io::File& file) {
   const qcow2::TableReader tables(file);
   facts.snapshots = qcow2::read_snapshots(tables, facts.header).snapshots;
   if (facts.header.bitmaps_consistent) facts.bitmaps = qcow2::read_bitmaps(tables, facts.header);
+  facts.luks = qcow2::read_luks(tables, facts.header);
   return facts;
 }
 

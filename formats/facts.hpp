@@ -8,6 +8,7 @@
 #include "formats/format.hpp"
 #include "formats/qcow2/bitmaps.hpp"
 #include "formats/qcow2/header.hpp"
+#include "formats/qcow2/luks.hpp"
 #include "formats/qcow2/snapshots.hpp"
 
 namespace formats {
@@ -16,6 +17,7 @@ struct Qcow2Facts {
   qcow2::Header header;
   std::vector<qcow2::Snapshot> snapshots;
   std::vector<qcow2::Bitmap> bitmaps;  // empty when the image says that they are out of date
+  std::optional<qcow2::LuksHeader> luks;
 };
 
 struct ImageFacts {

@@ -21,6 +21,7 @@ using formats::qcow2::Bitmap;
 using formats::qcow2::Compression;
 using formats::qcow2::Encryption;
 using formats::qcow2::Header;
+using formats::qcow2::LuksHeader;
 using formats::qcow2::Snapshot;
 
 constexpr std::uint64_t ns_per_second = 1'000'000'000;
@@ -48,6 +49,28 @@ Json bitmap_json(const Bitmap& bitmap) {
   return json;
 }
 
+Json luks_json(const LuksHeader& luks) {
+  Json json;
+  json["format"] = "luks";
+  json["cipher-alg"] = luks.cipher;
+  json["cipher-mode"] = luks.mode;
+  json["ivgen-alg"] = luks.iv;
+  if (!luks.iv_hash.empty()) json["ivgen-hash-alg"] = luks.iv_hash;
+  json["hash-alg"] = luks.hash;
+  json["uuid"] = luks.uuid;
+  json["payload-offset"] = luks.payload_offset;
+  json["master-key-iters"] = luks.master_key_iterations;
+  for (const auto& slot : luks.slots) {
+    Json entry;
+    entry["active"] = slot.active;
+    if (slot.active) entry["iters"] = slot.iterations;
+    if (slot.active) entry["stripes"] = slot.stripes;
+    entry["key-offset"] = slot.key_offset;
+    json["slots"].push_back(entry);
+  }
+  return json;
+}
+
 // The keys that only qcow2 has.
 Json qcow2_json(const Qcow2Facts& facts) {
   const Header& header = facts.header;
@@ -64,9 +87,8 @@ Json qcow2_json(const Qcow2Facts& facts) {
       json["data-file-raw"] = header.raw_external_data;
     }
   }
-  if (header.encryption != Encryption::none) {
-    json["encrypt"]["format"] = header.encryption == Encryption::luks ? "luks" : "aes";
-  }
+  if (header.encryption == Encryption::aes) json["encrypt"]["format"] = "aes";
+  if (facts.luks) json["encrypt"] = luks_json(*facts.luks);
   for (const Bitmap& bitmap : facts.bitmaps) json["bitmaps"].push_back(bitmap_json(bitmap));
   return json;
 }
@@ -137,9 +159,11 @@ void print_qcow2(const Qcow2Facts& facts) {
     print(fmt::format("    data file: {}\n", terminal_text(header.data_file)));
     print(fmt::format("    data file raw: {}\n", yes_or_no(header.raw_external_data)));
   }
-  if (header.encryption != Encryption::none) {
-    print(fmt::format("    encryption: {}\n",
-                      header.encryption == Encryption::luks ? "LUKS" : "AES"));
+  if (header.encryption == Encryption::aes) print("    encryption: AES\n");
+  if (facts.luks) {
+    print(fmt::format("    encryption: LUKS, {}, {}-{}, {}\n", terminal_text(facts.luks->cipher),
+                      terminal_text(facts.luks->mode), terminal_text(facts.luks->iv),
+                      terminal_text(facts.luks->uuid)));
   }
   print_bitmaps(facts.bitmaps);
 }

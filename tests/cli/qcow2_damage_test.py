@@ -233,6 +233,24 @@ class Damage(TestCase):
                 self.assertIn(message, result.json["error"]["message"])
                 image.path.write_bytes(content)
 
+    def test_encryption_header(self):
+        path = self.path()
+        check("qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=abc", "-o",
+              "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", path, "1M")
+        content = path.read_bytes()
+        extension = content.index(struct.pack(">I", 0x0537BE77))
+        where = struct.unpack(">Q", content[extension + 8:extension + 16])[0]
+        for name, offset, change, message in (
+                ("no magic", where, b"JUNK", "is not a LUKS header"),
+                ("LUKS2", where + 6, b"\0\2", "is not a LUKS header of version 1"),
+                ("short", extension + 8 + 8, struct.pack(">Q", 100), "is too short"),
+                ("past the end", extension + 8, struct.pack(">Q", 1 << 40), "past the end")):
+            with self.subTest(name):
+                path.write_bytes(content[:offset] + change + content[offset + len(change):])
+                result = self.imgtool("info", "--json", path)
+                self.assertEqual(result.code, 1, result)
+                self.assertIn(message, result.json["error"]["message"])
+
     def test_bitmaps(self):
         image = self.image()
         check("qemu-img", "bitmap", "--add", image.path, "daily")
