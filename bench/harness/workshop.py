@@ -13,8 +13,10 @@ import random
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Callable
 
 MIB = 1 << 20
+GIB = 1 << 30
 STALE_BLOCK = 4 * MIB
 Run = tuple[str, int, int]  # kind, offset, length
 
@@ -93,13 +95,21 @@ class Workshop:
         """Runs of 64 KiB to 16 MiB: half of the bytes data, 3/8 holes, 1/8 written zeros."""
         return self._image(f"half-sparse-{size}.img", size, half_sparse_runs(size))
 
-    def _image(self, name: str, size: int, runs: list[Run]) -> Path:
+    def system_image(self, size: int) -> Path:
+        """Programs and libraries of this machine: it compresses as real disks do."""
+        return self.made_once(f"system-{size}.img", lambda path: write_system_image(path, size))
+
+    def made_once(self, name: str, make: Callable[[Path], object]) -> Path:
+        """A file that `make` makes when it is first asked for."""
         if name not in self._images:
             path = self.directory / name
             self._kept.callback(path.unlink, missing_ok=True)
-            write_image(path, size, runs)
+            make(path)
             self._images[name] = path
         return self._images[name]
+
+    def _image(self, name: str, size: int, runs: list[Run]) -> Path:
+        return self.made_once(name, lambda path: write_image(path, size, runs))
 
     # -- what one case owns ---------------------------------------------------------------------
 
@@ -161,6 +171,19 @@ def write_image(path: Path, size: int, runs: list[Run]) -> None:
                 part = min(16 * MIB, offset + length - start)
                 content = dice.randbytes(part) if kind == "data" else bytes(part)
                 os.pwrite(image.fileno(), content, start)
+        os.fsync(image.fileno())
+
+
+def write_system_image(path: Path, size: int) -> None:
+    """The files below /usr, one after the other, again and again."""
+    with path.open("wb") as image:
+        while image.tell() < size:
+            before = image.tell()
+            for file in sorted(Path("/usr").rglob("*")):
+                if file.is_file() and not file.is_symlink() and image.tell() < size:
+                    image.write(file.read_bytes()[: size - image.tell()])
+            if image.tell() == before:
+                raise BenchError("/usr: no files to make an image of")
         os.fsync(image.fileno())
 
 
