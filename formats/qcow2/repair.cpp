@@ -216,7 +216,7 @@ class Repairer {
       const HostOffset l2 = table_offset(word);
       if (!l1_fault(word, header_.geometry, tables_.file_size()).empty()) continue;
       if (!used_.overlaps(where.value / cluster_size())) {
-        mend_word(where, word, used(l2.value / cluster_size()) == 1, set);
+        mend_word(where, word, only_use_of(l2), set);
       }
       if (!used_.overlaps(l2.value / cluster_size())) mend_l2(l2, set);
     }
@@ -235,11 +235,16 @@ class Repairer {
         if (header_.geometry.offset_in_cluster(cluster.value) != 0) {
           mend_unaligned(where, entry.word);
         } else {
-          mend_word(where, entry.word,
-                    header_.external_data || used(cluster.value / cluster_size()) == 1, set);
+          mend_word(where, entry.word, header_.external_data || only_use_of(cluster), set);
         }
       }
     }
+  }
+
+  // By the refcount that the cluster will have: of one that is not lowered, others may be.
+  [[nodiscard]] bool only_use_of(HostOffset offset) {
+    const std::uint64_t cluster = offset.value / cluster_size();
+    return used(cluster) == 1 && (!some_lost_ || refcounts_.of(cluster).value_or(0) <= 1);
   }
 
   // Zeros need no place, so a wrong one can be forgotten.

@@ -4,7 +4,7 @@
     tests/fuzz/make_qcow2_corpus.py
 
 qcow2             small images of every kind, with 512-byte clusters where the kind allows it
-qcow2_repair      some of these, each with one thing wrong
+qcow2_repair      some of these, each with one thing wrong; found_*, from fuzzing, is kept by hand
 qcow2_decompress  compressed clusters, behind a byte that says how
 """
 import pathlib
