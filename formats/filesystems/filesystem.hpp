@@ -27,6 +27,9 @@ struct FileSystem {
   std::string kept_because;
   std::string remedy;
 
+  // What the user should know although `free` is exact; mostly empty.
+  std::string warning;
+
   // Bytes of the container that change whenever the file system is written to. Read again after
   // a live disk was captured: the same bytes mean that the map was true all the time.
   std::vector<io::ByteRange> witnesses;

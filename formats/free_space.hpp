@@ -1,0 +1,41 @@
+// Which bytes of a disk no file system uses: partitions, logical volumes and whole-disk file
+// systems, each looked into. All that is not known to be free counts as used: tables, gaps,
+// containers that nobody knows, file systems that are damaged or in use.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "formats/filesystems/filesystem.hpp"
+
+namespace formats {
+
+// A piece of the disk that something lies in.
+struct Container {
+  std::string name;     // "partition 2", "logical volume vg/root", "whole disk"; raw bytes: escape
+  io::ByteRange range;  // of the disk; of a logical volume, where its first byte lies, and its size
+  filesystems::FileSystem file_system;
+  // In use by nobody, ascending, in bytes of the disk. What an LVM volume group's member has here
+  // is space in no logical volume; the volumes are containers of their own.
+  std::vector<io::ByteRange> free;
+};
+
+struct FreeSpace {
+  std::vector<Container> containers;
+  std::vector<io::ByteRange> free;       // of all containers: ascending, disjoint, not touching
+  std::vector<io::ByteRange> witnesses;  // see FileSystem; in bytes of the disk
+};
+
+// A part of the disk that is in use right now, so that its map would not stay true.
+struct InUse {
+  io::ByteRange range;
+  std::string because;
+  std::string remedy;
+};
+
+// Reads metadata only. `disk` shows a whole disk. Throws io::Error when the user stops it, and
+// for nothing that the disk holds.
+[[nodiscard]] FreeSpace find_free_space(DiskView& disk, const std::vector<InUse>& in_use = {});
+
+}  // namespace formats
