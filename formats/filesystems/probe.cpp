@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/filesystems/ext.hpp"
 #include "formats/filesystems/opaque.hpp"
 #include "formats/filesystems/swap.hpp"
 #include "io/error.hpp"
@@ -15,6 +16,7 @@ namespace {
 // One line for each file system.
 constexpr auto all_probers = std::to_array<Prober>({
     probe_opaque,
+    probe_ext,
     probe_swap,
 });
 
