@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,9 @@ namespace formats {
 
 // A piece of the disk that something lies in.
 struct Container {
-  std::string name;     // "partition 2", "logical volume vg/root", "whole disk"; raw bytes: escape
-  io::ByteRange range;  // of the disk; of a logical volume, where its first byte lies, and its size
+  std::string name;  // "partition 2", "logical volume vg/root", "whole disk"; raw bytes: escape
+  // Of the disk. A logical volume's begins where its first byte lies, and may have gaps.
+  io::ByteRange range;
   filesystems::FileSystem file_system;
   // In use by nobody, ascending, in bytes of the disk. What an LVM volume group's member has here
   // is space in no logical volume; the volumes are containers of their own.
@@ -34,8 +36,14 @@ struct InUse {
   std::string remedy;
 };
 
-// Reads metadata only. `disk` shows a whole disk. Throws io::Error when the user stops it, and
-// for nothing that the disk holds.
-[[nodiscard]] FreeSpace find_free_space(DiskView& disk, const std::vector<InUse>& in_use = {});
+struct FreeSpaceOptions {
+  std::vector<InUse> in_use{};
+  // What the disk is known to have, in bytes: an MBR counts in sectors.
+  std::optional<std::uint64_t> sector_size{};
+};
+
+// Reads metadata only. `disk` shows a whole disk. Throws io::Error for nothing that the disk holds,
+// but where its partition table cannot be read.
+[[nodiscard]] FreeSpace find_free_space(DiskView& disk, const FreeSpaceOptions& options = {});
 
 }  // namespace formats

@@ -39,6 +39,7 @@ CaptureJob::CaptureJob(io::Ring& ring, CaptureOptions options, const TuningOptio
     : ring_(ring), options_(std::move(options)), copies_(1) {
   open_source();
   if (options_.to_last_partition) stop_behind_partitions();
+  if (options_.used) find_unused();
   const io::BlockDevice* device = inventory_.find_path(options_.device);
   std::vector<io::QueueLimits> queues;
   if (device != nullptr) queues.push_back(inventory_.queue_limits(*device));
@@ -63,6 +64,7 @@ void CaptureJob::open_source() {
 }
 
 io::Source& CaptureJob::source() {
+  if (filter_) return *filter_;
   if (overlay_) return *overlay_;
   return rescue_ ? static_cast<io::Source&>(*rescue_) : *disk_;
 }
@@ -99,12 +101,24 @@ void CaptureJob::stop_behind_partitions() {
   lost_.clear();  // the copy comes to what it needs of these places
 }
 
+// File systems are judged by all of the disk, also when only its beginning is captured.
+void CaptureJob::find_unused() {
+  const io::BlockDevice* device = inventory_.find_path(options_.device);
+  formats::FreeSpaceOptions options;
+  options.in_use = parts_in_use(inventory_, options_.device);
+  if (device != nullptr) options.sector_size = device->logical_sector_bytes;
+  whole_disk_ = std::make_unique<io::FileSource>(ring_, disk_file_, disk_file_.status().size, true);
+  unused_ = std::make_unique<UnusedSpace>(ring_, *whole_disk_, std::move(options));
+  filter_ = unused_->filter(source(), io::buffer_alignment);
+}
+
 void CaptureJob::open_journal() {
   if (!options_.mapfile) return;
   const io::BlockDevice* disk = inventory_.find_path(options_.device);
-  const JobIdentity identity{
-      disk != nullptr ? disk_identity(*disk) : file_identity(options_.device),
-      file_identity(options_.output), size_};
+  JobIdentity identity{disk != nullptr ? disk_identity(*disk) : file_identity(options_.device),
+                       file_identity(options_.output), size_};
+  // What is free now may have been in use when the last run passed it.
+  if (unused_) identity.source += " " + unused_->identity();
   journal_file_.emplace(*options_.mapfile, identity, options_.resume);
   copies_.front().journal = &journal_file_->journal();
   copies_.front().save_journal = [this](io::Journal& journal) {
@@ -169,15 +183,23 @@ std::vector<io::ByteRange> CaptureJob::to_do() const {
 void CaptureJob::run(io::CopyObserver& observer) {
   try {
     copy(observer);
+    check_unused();
     if (options_.digest && digest_.empty()) hash_result(observer);
     if (output_) {
       output_->file().truncate(size_);
       output_->publish();
     }
   } catch (...) {
-    if (output_ && options_.mapfile) output_->keep_partial();
+    if (output_ && options_.mapfile && !unused_changed_) output_->keep_partial();
     throw;
   }
+}
+
+void CaptureJob::check_unused() {
+  if (!unused_) return;
+  unused_changed_ = true;  // unless the check passes
+  unused_->check_unchanged();
+  unused_changed_ = false;
 }
 
 void CaptureJob::copy(io::CopyObserver& observer) {

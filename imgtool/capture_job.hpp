@@ -9,6 +9,7 @@
 
 #include "imgtool/job.hpp"
 #include "imgtool/journal_file.hpp"
+#include "imgtool/unused_space.hpp"
 #include "io/device_inventory.hpp"
 #include "io/digest.hpp"
 #include "io/file_source.hpp"
@@ -23,6 +24,7 @@ struct CaptureOptions {
   std::string output;  // "-": standard output
   std::optional<std::uint64_t> length;
   bool to_last_partition = false;
+  bool used = false;  // leaves out what no file system uses
   bool rescue = false;
   bool resume = false;
   bool force = false;
@@ -53,14 +55,20 @@ class CaptureJob {
   // image's partition table is another than the disk's.
   [[nodiscard]] std::uint64_t left_out() const noexcept { return left_out_; }
   [[nodiscard]] bool table_changed() const noexcept { return table_changed_; }
+  // With used: what was found; else null.
+  [[nodiscard]] const formats::FreeSpace* unused() const {
+    return unused_ ? &unused_->found() : nullptr;
+  }
 
  private:
   void open_source();
   void stop_behind_partitions();
+  void find_unused();
   [[nodiscard]] io::Source& source();
   void open_target();
   void open_journal();
   void copy(io::CopyObserver& observer);
+  void check_unused();
   void hash_result(io::CopyObserver& observer);
   [[nodiscard]] std::vector<io::ByteRange> to_do() const;
 
@@ -71,7 +79,11 @@ class CaptureJob {
   io::File disk_file_;
   std::unique_ptr<io::FileSource> disk_;
   std::optional<io::RescueSource> rescue_;
-  std::optional<io::OverlaySource> overlay_;  // over one of them
+  std::optional<io::OverlaySource> overlay_;    // over one of them
+  std::unique_ptr<io::FileSource> whole_disk_;  // whatever --length says
+  std::unique_ptr<UnusedSpace> unused_;
+  bool unused_changed_ = false;
+  std::unique_ptr<io::ZeroRanges> filter_;  // over all of these
   std::uint64_t left_out_ = 0;
   bool table_changed_ = false;
   std::uint64_t size_ = 0;

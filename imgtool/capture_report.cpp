@@ -1,3 +1,5 @@
+#include <ranges>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -26,6 +28,7 @@ std::string in_words(const CaptureJob& job, const CaptureOptions& options, doubl
                         job.table_changed() ? ", with a GPT that ends there" : "");
   }
   text += '\n';
+  if (job.unused() != nullptr) text += unused_space_in_words(*job.unused(), job.size());
   if (lost.empty()) return text;
   std::uint64_t bytes = 0;
   for (const io::ByteRange& range : lost) bytes += range.length;
@@ -52,6 +55,9 @@ Json describe(const CaptureJob& job, const CaptureOptions& options, double secon
     document["left-out-bytes"] = job.left_out();
     document["table-changed"] = job.table_changed();
   }
+  if (job.unused() != nullptr) {
+    document["left-out"] = unused_space_document(*job.unused(), job.size());
+  }
   document["seconds"] = seconds;
   if (options.digest) {
     document["algorithm"] = io::digest_name(*options.digest);
@@ -75,7 +81,9 @@ int report_capture(const CaptureJob& job, const CaptureOptions& options, double 
     std::string text = in_words(job, options, seconds, lost);
     if (options.digest) text += digest_line(job.digest(), options.output);
     if (options.output == "-") {
-      complain(text.substr(0, text.size() - 1));
+      for (const auto line : std::views::split(text.substr(0, text.size() - 1), '\n')) {
+        complain(std::string_view(line.begin(), line.end()));
+      }
     } else {
       print(text);
     }

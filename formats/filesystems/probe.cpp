@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "formats/filesystems/ext.hpp"
+#include "formats/filesystems/lvm.hpp"
 #include "formats/filesystems/opaque.hpp"
 #include "formats/filesystems/swap.hpp"
 #include "io/error.hpp"
@@ -17,6 +18,7 @@ namespace {
 constexpr auto all_probers = std::to_array<Prober>({
     probe_opaque,
     probe_ext,
+    probe_lvm,
     probe_swap,
 });
 

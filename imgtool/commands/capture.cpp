@@ -28,6 +28,9 @@ void describe(CommandLine& line, Options& o) {
   line.option("length", size_into(capture.length), "only so many bytes from the start");
   line.option("to-last-partition", flag_into(capture.to_last_partition),
               "only up to the end of the last partition; a GPT's backup is put behind it");
+  line.option("used", flag_into(capture.used),
+              "leave out what no file system on the disk uses: it is not read, and is zeros in the "
+              "image. What is damaged, in use, encrypted or unknown is kept whole, and listed");
   line.option("rescue", flag_into(capture.rescue),
               "where the disk cannot be read, try sector by sector, put zeros for what is lost, "
               "and list it");
@@ -45,6 +48,8 @@ void describe(CommandLine& line, Options& o) {
                  "partition is unknown");
   line.exit_code(exit_code::partly, "done, but --rescue had to leave out unreadable sectors");
   line.example("imgtool capture /dev/sdb disk.img", "a sparse image of a disk");
+  line.example("imgtool capture --used /dev/sdb disk.img",
+               "the same without deleted files and other free space");
   line.example("imgtool capture --to-last-partition /dev/sdb golden.img",
                "an image for disks that are smaller, too");
   line.example("imgtool capture --rescue --mapfile disk.map /dev/sdb disk.img",

@@ -1,0 +1,61 @@
+// What `capture --used` and `--drop-free` leave out: found before the copy, looked at again when it
+// is done, and told about in the summary.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "formats/free_space.hpp"
+#include "io/device_inventory.hpp"
+#include "io/ring.hpp"
+#include "io/source.hpp"
+#include "io/zero_ranges.hpp"
+
+namespace imgtool {
+
+class UnusedSpace {
+ public:
+  // Reads the metadata of `disk`, all of it, which outlives this. Throws io::Error, also when
+  // the disk is written to meanwhile.
+  UnusedSpace(io::Ring& ring, io::Source& disk, formats::FreeSpaceOptions options);
+
+  [[nodiscard]] const formats::FreeSpace& found() const noexcept { return found_; }
+
+  // `source`, which shows the disk or its beginning, without what nobody uses. For `grain` see
+  // io::ZeroRanges.
+  [[nodiscard]] std::unique_ptr<io::ZeroRanges> filter(io::Source& source,
+                                                       std::uint64_t grain) const;
+
+  // Throws when a file system was written to since it was looked at: what was free may not be.
+  void check_unchanged();
+
+  // The same for the same map of the same content.
+  [[nodiscard]] std::string identity() const;
+
+ private:
+  [[nodiscard]] std::vector<std::vector<std::byte>> read_witnesses();
+
+  io::Ring& ring_;
+  io::Source& disk_;
+  formats::FreeSpaceOptions options_;
+  formats::FreeSpace found_;
+  std::vector<std::vector<std::byte>> witnesses_;
+};
+
+// What of a device, or of a file that holds an image, is mounted or otherwise in use. Such parts
+// are kept whole.
+[[nodiscard]] std::vector<formats::InUse> parts_in_use(const io::DeviceInventory& inventory,
+                                                       const std::string& path);
+
+// Lines for people, escaped: what was left out of the first `size` bytes, and for each file system
+// how much, or why nothing and what can be done about it.
+[[nodiscard]] std::string unused_space_in_words(const formats::FreeSpace& found,
+                                                std::uint64_t size);
+// {"free-bytes": N, "file-systems": [...]}
+[[nodiscard]] nlohmann::ordered_json unused_space_document(const formats::FreeSpace& found,
+                                                           std::uint64_t size);
+
+}  // namespace imgtool
