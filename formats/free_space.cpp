@@ -11,6 +11,7 @@
 #include "formats/filesystems/probe.hpp"
 #include "formats/filesystems/swap.hpp"
 #include "formats/partitions/layout.hpp"
+#include "io/error.hpp"
 
 namespace formats {
 namespace {
@@ -81,8 +82,8 @@ std::vector<io::ByteRange> moved(const std::vector<io::ByteRange>& ranges,
   std::vector<io::ByteRange> result;
   result.reserve(ranges.size());
   for (const io::ByteRange& range : ranges) {
-    for (const auto& piece : filesystems::pieces_of(volume, range)) {
-      result.push_back({begin + piece.range.offset, piece.range.length});
+    for (const io::ByteRange& place : filesystems::places_of(volume, range)) {
+      result.push_back({begin + place.offset, place.length});
     }
   }
   return result;
@@ -123,12 +124,13 @@ class Search {
   }
 
   FreeSpace run() {
-    const Layout layout = partitions::read_layout_of_disk(disk_, options_.sector_size);
     const io::ByteRange everything{0, disk_.size()};
-    if (layout.kind == partitions::TableKind::none) {
-      look_into("whole disk", everything, {.last_on_disk = true});
-    } else if (!is_ambiguous(everything)) {
-      look_into_partitions(layout);
+    try {
+      look_into_disk(everything);
+    } catch (const io::Error& error) {
+      if (error.kind() == io::ErrorKind::cancelled) throw;
+      result_ = {};
+      add_kept("whole disk", everything, fmt::format("could not be read: {}", error.what()));
     }
     keep_what_others_need();
     for (const Container& container : result_.containers) {
@@ -140,6 +142,15 @@ class Search {
   }
 
  private:
+  void look_into_disk(io::ByteRange everything) {
+    const Layout layout = partitions::read_layout_of_disk(disk_, options_.sector_size);
+    if (layout.kind == partitions::TableKind::none) {
+      look_into("whole disk", everything, {.last_on_disk = true});
+    } else if (!is_ambiguous(everything)) {
+      look_into_partitions(layout);
+    }
+  }
+
   // A partition table in a disk that is also a file system as a whole: one of them is old.
   bool is_ambiguous(io::ByteRange everything) {
     DiskView view = disk_.part(everything);

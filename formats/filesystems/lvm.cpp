@@ -252,6 +252,26 @@ class Reader {
   std::vector<LogicalVolume> volumes_;
 };
 
+// Where `wanted`, which lies inside the segment, is: stripe after stripe in turn.
+void add_pieces(const VolumeSegment& segment, io::ByteRange wanted,
+                std::vector<VolumePiece>& pieces) {
+  for (std::uint64_t at = wanted.offset; at < wanted.end();) {
+    const std::uint64_t inside = at - segment.range.offset;
+    const std::uint64_t turn = inside / segment.stripe_size;
+    const std::uint64_t offset = inside % segment.stripe_size;
+    const std::uint64_t length = std::min(segment.stripe_size - offset, wanted.end() - at);
+    const std::uint64_t stripe = segment.stripes[turn % segment.stripes.size()];
+    const std::uint64_t place =
+        stripe + turn / segment.stripes.size() * segment.stripe_size + offset;
+    if (!pieces.empty() && pieces.back().range.end() == place) {
+      pieces.back().range.length += length;
+    } else {
+      pieces.push_back({at, {place, length}});
+    }
+    at += length;
+  }
+}
+
 }  // namespace
 
 std::optional<PhysicalVolume> read_physical_volume(DiskView& container) {
@@ -274,24 +294,38 @@ std::optional<FileSystem> probe_lvm(DiskView& container) {
 std::vector<VolumePiece> pieces_of(const LogicalVolume& volume, io::ByteRange range) {
   std::vector<VolumePiece> pieces;
   for (const VolumeSegment& segment : volume.segments) {
-    const io::ByteRange wanted = io::intersection(segment.range, range);
-    for (std::uint64_t at = wanted.offset; at < wanted.end();) {
-      const std::uint64_t inside = at - segment.range.offset;
-      const std::uint64_t turn = inside / segment.stripe_size;
-      const std::uint64_t offset = inside % segment.stripe_size;
-      const std::uint64_t length = std::min(segment.stripe_size - offset, wanted.end() - at);
-      const std::uint64_t stripe = segment.stripes[turn % segment.stripes.size()];
-      const std::uint64_t place =
-          stripe + turn / segment.stripes.size() * segment.stripe_size + offset;
-      if (!pieces.empty() && pieces.back().range.end() == place) {
-        pieces.back().range.length += length;
-      } else {
-        pieces.push_back({at, {place, length}});
-      }
-      at += length;
-    }
+    add_pieces(segment, io::intersection(segment.range, range), pieces);
   }
   return pieces;
+}
+
+std::vector<io::ByteRange> places_of(const LogicalVolume& volume, io::ByteRange range) {
+  std::vector<io::ByteRange> places;
+  const auto add = [&](const VolumeSegment& segment, io::ByteRange part) {
+    std::vector<VolumePiece> pieces;
+    add_pieces(segment, part, pieces);
+    for (const VolumePiece& piece : pieces) places.push_back(piece.range);
+  };
+  for (const VolumeSegment& segment : volume.segments) {
+    const io::ByteRange wanted = io::intersection(segment.range, range);
+    if (wanted.empty()) continue;
+    // Whole rounds through all stripes are one range of each.
+    const std::uint64_t round = segment.stripe_size * segment.stripes.size();
+    const std::uint64_t begin = segment.range.offset;
+    const std::uint64_t first = io::align_up(wanted.offset - begin, round);
+    const std::uint64_t last = io::align_down(wanted.end() - begin, round);
+    if (first >= last) {
+      add(segment, wanted);
+      continue;
+    }
+    add(segment, io::range_between(wanted.offset, begin + first));
+    for (const std::uint64_t stripe : segment.stripes) {
+      const std::uint64_t stripes = segment.stripes.size();
+      places.push_back({stripe + first / stripes, (last - first) / stripes});
+    }
+    add(segment, io::range_between(begin + last, wanted.end()));
+  }
+  return places;
 }
 
 io::Task<std::size_t> VolumeSource::read(io::ByteRange range, io::Buffer buffer) {

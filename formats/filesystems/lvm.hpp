@@ -41,6 +41,11 @@ struct VolumePiece {
 };
 [[nodiscard]] std::vector<VolumePiece> pieces_of(const LogicalVolume& volume, io::ByteRange range);
 
+// The same bytes of the container in few ranges, in no order: the parts of a stripe that follow one
+// another are one.
+[[nodiscard]] std::vector<io::ByteRange> places_of(const LogicalVolume& volume,
+                                                   io::ByteRange range);
+
 // The content of a logical volume.
 class VolumeSource final : public io::Source {
  public:

@@ -3,6 +3,7 @@ import os
 import re
 import shutil
 
+import libext2fs
 from imgtool_testing import KiB, MiB, check, flip_byte, main, random_bytes, requires, requires_root, run
 from scrub_testing import ScrubTestCase, container, contents, free_map, scrub
 
@@ -74,9 +75,10 @@ class Scrub(ExtTestCase):
 def scrub_test(options):
     def test(self):
         image = self.aged(options)
-        found = container(free_map(image))
-        self.assertEqual(found["free-bytes"], superblock_free_bytes(image), found)
-        self.assertEqual(found["label"], "a label")
+        found = free_map(image)
+        self.assertEqual(found["free"], libext2fs.free_ranges(image))
+        self.assertEqual(container(found)["free-bytes"], superblock_free_bytes(image))
+        self.assertEqual(container(found)["label"], "a label")
         self.assert_scrub_safe(image, ["e2fsck", "-fn", image], at_least=8 * MiB)
     return test
 

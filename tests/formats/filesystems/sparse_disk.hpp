@@ -1,0 +1,77 @@
+// A disk of zeros with a few sectors that hold something: what a parser of file systems is shown.
+#pragma once
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "formats/little_endian.hpp"
+#include "io/error.hpp"
+#include "io/source.hpp"
+
+namespace formats::filesystems {
+
+class SparseDisk final : public io::Source {
+ public:
+  static constexpr std::uint64_t sector_bytes = 512;
+
+  explicit SparseDisk(std::uint64_t size) : size_(size) {}
+
+  void write(std::uint64_t offset, std::span<const std::byte> bytes) {
+    for (std::size_t i = 0; i < bytes.size(); ++i) at(offset + i) = bytes[i];
+  }
+  template <class Integer>
+  void put(std::uint64_t offset, Integer value) {
+    std::byte bytes[sizeof(Integer)];
+    store_little_endian<Integer>(bytes, 0, value);
+    write(offset, bytes);
+  }
+  void put_text(std::uint64_t offset, std::string_view text) {
+    write(offset, std::as_bytes(std::span(text)));
+  }
+  std::byte& at(std::uint64_t offset) {
+    auto& sector = sectors_[offset / sector_bytes];
+    if (sector.empty()) sector.resize(sector_bytes);
+    return sector[offset % sector_bytes];
+  }
+  void resize(std::uint64_t size) { size_ = size; }
+
+  [[nodiscard]] const std::string& name() const override { return name_; }
+  [[nodiscard]] std::optional<std::uint64_t> size() const override { return size_; }
+  [[nodiscard]] io::Extent extent_at(std::uint64_t offset) override {
+    return {io::range_between(offset, size_), io::ExtentKind::data};
+  }
+  io::Task<std::size_t> read(io::ByteRange range, io::Buffer buffer) override {
+    const auto out = buffer.bytes.first(range.length);
+    std::fill(out.begin(), out.end(), std::byte{0});
+    auto next = sectors_.lower_bound(range.offset / sector_bytes);
+    for (; next != sectors_.end() && next->first * sector_bytes < range.end(); ++next) {
+      const io::ByteRange sector{next->first * sector_bytes, sector_bytes};
+      const io::ByteRange part = io::intersection(sector, range);
+      std::copy_n(next->second.begin() + static_cast<std::ptrdiff_t>(part.offset - sector.offset),
+                  part.length,
+                  out.begin() + static_cast<std::ptrdiff_t>(part.offset - range.offset));
+    }
+    co_return range.length;
+  }
+
+ private:
+  std::string name_ = "disk";
+  std::uint64_t size_;
+  std::map<std::uint64_t, std::vector<std::byte>> sectors_;
+};
+
+// One for all tests and fuzz inputs: the disks need none, but DiskView asks for it.
+inline io::Ring& shared_ring() {
+  static const std::unique_ptr<io::Ring> ring = [] {
+    io::RingOptions options;
+    options.engine = io::Engine::threads;
+    return io::make_ring(options).ring;
+  }();
+  return *ring;
+}
+
+}  // namespace formats::filesystems
