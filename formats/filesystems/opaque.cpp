@@ -111,7 +111,7 @@ bool has_raid_at_end(DiskView& container) {
 bool has_firmware_raid(DiskView& container) {
   return ends_with(container, 1024, "Intel Raid ISM Cfg Sig. ") ||
          ends_with(container, 512, "\xde\x11\xde\x11"sv) ||
-         ends_with(container, 257 * 512, "\xde\x11\xde\x11"sv) ||
+         ends_with(container, std::uint64_t{257} * 512, "\xde\x11\xde\x11"sv) ||
          ends_with(container, 1024, "NVIDIA  ") || ends_with(container, 512, "$XIDE$");
 }
 
