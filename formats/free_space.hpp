@@ -42,8 +42,8 @@ struct FreeSpaceOptions {
   std::optional<std::uint64_t> sector_size{};
 };
 
-// Reads metadata only. `disk` shows a whole disk. Throws nothing for what the disk holds or for what
-// cannot be read of it: then that is kept.
+// Reads metadata only. `disk` shows a whole disk. Throws nothing for what the disk holds or for
+// what cannot be read of it: then that is kept.
 [[nodiscard]] FreeSpace find_free_space(DiskView& disk, const FreeSpaceOptions& options = {});
 
 }  // namespace formats
