@@ -1,0 +1,37 @@
+// What `analyze` found, in words and as JSON.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "formats/analysis.hpp"
+#include "formats/format.hpp"
+#include "formats/qcow2/check.hpp"
+#include "formats/qcow2/usage.hpp"
+
+namespace imgtool {
+
+struct Qcow2Analysis {
+  std::uint64_t cluster_size = 0;
+  std::optional<formats::qcow2::CheckResult> check;  // nothing: too large to be checked
+  std::optional<formats::qcow2::Usage> usage;        // nothing: a table is damaged
+};
+
+struct ImageAnalysis {
+  std::string path;
+  formats::Format format = formats::Format::raw;
+  std::uint64_t file_size = 0;
+  std::uint64_t allocated = 0;  // what the file takes on its disk
+  bool deep = false;            // stored zeros were looked for
+  formats::DiskAnalysis disk;
+  std::optional<Qcow2Analysis> qcow2;
+};
+
+[[nodiscard]] nlohmann::ordered_json to_json(const ImageAnalysis& analysis);
+
+// `width` of the terminal; nothing: no line is cut.
+[[nodiscard]] std::string to_text(const ImageAnalysis& analysis, std::optional<std::size_t> width);
+
+}  // namespace imgtool

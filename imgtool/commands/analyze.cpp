@@ -1,0 +1,105 @@
+// imgtool analyze IMAGE
+#include <algorithm>
+#include <thread>
+
+#include <fcntl.h>
+#include <unistd.h>
+#include <nlohmann/json.hpp>
+
+#include "formats/facts.hpp"
+#include "formats/image.hpp"
+#include "imgtool/analyze_report.hpp"
+#include "imgtool/command.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/image_options.hpp"
+#include "imgtool/job.hpp"
+#include "imgtool/report.hpp"
+#include "imgtool/signals.hpp"
+#include "imgtool/text_output.hpp"
+#include "io/error.hpp"
+
+namespace imgtool {
+namespace {
+
+struct Options {
+  std::string path;
+  formats::OpenOptions open;
+  bool deep = false;
+  JobOptions job;
+};
+
+Qcow2Analysis analyze_qcow2(const std::string& path) {
+  const io::File file(path, O_RDONLY);
+  Qcow2Analysis found;
+  found.cluster_size = formats::qcow2::read_header(file).geometry.cluster_size();
+  // What is damaged there is for check to tell; here it is a number that is missing.
+  try {
+    found.check = formats::qcow2::check(file, [](const std::string&) {});
+    found.usage = formats::qcow2::read_usage(file);
+  } catch (const io::Error& error) {
+    if (error.kind() != io::ErrorKind::unsupported && error.kind() != io::ErrorKind::format) throw;
+  }
+  return found;
+}
+
+void read_all_data(io::Ring& ring, const Options& o, io::Source& image, formats::StorageMap& map) {
+  Progress progress({o.path}, o.job);
+  progress.begin(io::Phase::read, 0, map.total(io::ExtentKind::data));
+  const auto read = [&](std::uint64_t bytes) {
+    progress.completed(io::Phase::read, 0, bytes);
+    progress.tick();
+  };
+  formats::find_stored_zeros(ring, image, map, read, stop_flag());
+  if (stop_flag().load() != 0) throw io::Error(io::ErrorKind::cancelled, o.path, "stopped");
+  progress.end(io::Phase::read, 0);
+  progress.finish();
+}
+
+ImageAnalysis analyze(const Options& o) {
+  const auto ring = make_ring(o.job, 64);
+  io::WorkerPool workers(std::max(1U, std::thread::hardware_concurrency()));
+  formats::OpenOptions open = o.open;
+  open.workers = &workers;
+  const auto image = formats::open_image(*ring, o.path, open);
+  ImageAnalysis analysis;
+  analysis.path = o.path;
+  analysis.format = image->format();
+  analysis.deep = o.deep;
+  analysis.file_size = io::status_of(o.path).size;
+  analysis.allocated = formats::read_facts(o.path, image->format(), false).front().allocated_size;
+  formats::StorageMap map = formats::stored_map(*image);
+  if (o.deep) read_all_data(*ring, o, *image, map);
+  formats::DiskView disk(*ring, *image);
+  analysis.disk = formats::analyze(disk, map);
+  if (image->format() == formats::Format::qcow2) analysis.qcow2 = analyze_qcow2(o.path);
+  return analysis;
+}
+
+}  // namespace
+
+int run_analyze(const Arguments& arguments) {
+  Options o;
+  CommandLine line("analyze",
+                   "Tells where the bytes of IMAGE are: what each partition and file system uses, "
+                   "what is free, what of that is stored all the same, and what else is stored in "
+                   "vain. Reads metadata only, mounts nothing, and changes nothing.");
+  line.argument("IMAGE", o.path, "image or disk to look into");
+  image_options(line, o.open);
+  line.option("deep", flag_into(o.deep), "read all that is stored, to find the zeros in it");
+  line.job_options(o.job);
+  line.exit_code(exit_code::refused, "IMAGE names another file: see --follow-references");
+  line.example("imgtool analyze golden.qcow2", "16 GiB inside, 3.6 GiB stored: why?");
+  line.example("imgtool analyze --deep --json golden.img", "with the zeros that are stored");
+  if (const auto exit = line.parse(arguments)) return *exit;
+
+  const ImageAnalysis analysis = analyze(o);
+  if (line.common().json) {
+    print_json(to_json(analysis));
+  } else {
+    const auto screen = FdOutput(STDOUT_FILENO).screen();
+    print(to_text(analysis, screen ? std::optional<std::size_t>(screen->columns) : std::nullopt));
+  }
+  return exit_code::done;
+}
+
+}  // namespace imgtool
