@@ -128,14 +128,16 @@ void find_stored_zeros(io::Ring& ring, io::Source& image, StorageMap& map,
 DiskAnalysis analyze(DiskView& disk, const StorageMap& map) {
   DiskAnalysis analysis;
   analysis.layout = partitions::read_layout(disk);
-  const FreeSpace space = find_free_space(disk);
+  FreeSpace space = find_free_space(disk);
   analysis.containers.reserve(space.containers.size());
   for (const Container& container : space.containers) {
     analysis.containers.push_back(look_at(container, map));
   }
   analysis.disk = tally(map, {io::ByteRange{0, disk.size()}});
   analysis.free = tally(map, space.free);
-  analysis.unpartitioned = tally(map, outside(analysis.layout, disk.size()));
+  analysis.free_ranges = std::move(space.free);
+  analysis.unpartitioned_ranges = outside(analysis.layout, disk.size());
+  analysis.unpartitioned = tally(map, analysis.unpartitioned_ranges);
   return analysis;
 }
 

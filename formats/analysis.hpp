@@ -50,8 +50,10 @@ struct DiskAnalysis {
   partitions::Layout layout;
   std::vector<ContainerAnalysis> containers;
   Tally disk;
-  Tally free;           // of all containers
-  Tally unpartitioned;  // no partition's: tables, gaps, old boot loaders
+  Tally free;                              // of all containers
+  Tally unpartitioned;                     // no partition's: tables, gaps, old boot loaders
+  std::vector<io::ByteRange> free_ranges;  // of `free`, ascending; so are those of the other
+  std::vector<io::ByteRange> unpartitioned_ranges;
 };
 
 // `disk` shows all of the image. Throws errors of the source.

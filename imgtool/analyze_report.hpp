@@ -25,6 +25,7 @@ struct ImageAnalysis {
   std::uint64_t file_size = 0;
   std::uint64_t allocated = 0;  // what the file takes on its disk
   bool deep = false;            // stored zeros were looked for
+  formats::StorageMap map;
   formats::DiskAnalysis disk;
   std::optional<Qcow2Analysis> qcow2;
 };

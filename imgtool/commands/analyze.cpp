@@ -10,6 +10,7 @@
 #include "formats/image.hpp"
 #include "imgtool/analyze_report.hpp"
 #include "imgtool/command.hpp"
+#include "imgtool/disk_picture.hpp"
 #include "imgtool/exit_code.hpp"
 #include "imgtool/image_options.hpp"
 #include "imgtool/job.hpp"
@@ -17,6 +18,7 @@
 #include "imgtool/signals.hpp"
 #include "imgtool/text_output.hpp"
 #include "io/error.hpp"
+#include "io/output_file.hpp"
 
 namespace imgtool {
 namespace {
@@ -25,6 +27,9 @@ struct Options {
   std::string path;
   formats::OpenOptions open;
   bool deep = false;
+  bool force = false;
+  std::optional<std::string> html;
+  std::optional<std::string> svg;
   JobOptions job;
 };
 
@@ -67,12 +72,18 @@ ImageAnalysis analyze(const Options& o) {
   analysis.deep = o.deep;
   analysis.file_size = io::status_of(o.path).size;
   analysis.allocated = formats::read_facts(o.path, image->format(), false).front().allocated_size;
-  formats::StorageMap map = formats::stored_map(*image);
-  if (o.deep) read_all_data(*ring, o, *image, map);
+  analysis.map = formats::stored_map(*image);
+  if (o.deep) read_all_data(*ring, o, *image, analysis.map);
   formats::DiskView disk(*ring, *image);
-  analysis.disk = formats::analyze(disk, map);
+  analysis.disk = formats::analyze(disk, analysis.map);
   if (image->format() == formats::Format::qcow2) analysis.qcow2 = analyze_qcow2(o.path);
   return analysis;
+}
+
+void write_file(const std::string& path, bool force, const std::string& content) {
+  io::OutputFile output(path, force, io::OutputFile::Start::empty);
+  output.file().write_at(0, std::as_bytes(std::span(content)));
+  output.publish();
 }
 
 }  // namespace
@@ -86,13 +97,21 @@ int run_analyze(const Arguments& arguments) {
   line.argument("IMAGE", o.path, "image or disk to look into");
   image_options(line, o.open);
   line.option("deep", flag_into(o.deep), "read all that is stored, to find the zeros in it");
+  line.option("html", text_into(o.html, "FILE"),
+              "write a page that shows the map of the disk as a picture");
+  line.option("svg", text_into(o.svg, "FILE"), "write that picture alone");
+  line.force_option(o.force);
   line.job_options(o.job);
-  line.exit_code(exit_code::refused, "IMAGE names another file: see --follow-references");
+  line.exit_code(exit_code::refused,
+                 "IMAGE names another file (see --follow-references), or FILE exists");
   line.example("imgtool analyze golden.qcow2", "16 GiB inside, 3.6 GiB stored: why?");
+  line.example("imgtool analyze --html map.html golden.qcow2", "the same as a picture");
   line.example("imgtool analyze --deep --json golden.img", "with the zeros that are stored");
   if (const auto exit = line.parse(arguments)) return *exit;
 
   const ImageAnalysis analysis = analyze(o);
+  if (o.html) write_file(*o.html, o.force, to_html(analysis));
+  if (o.svg) write_file(*o.svg, o.force, to_svg(analysis));
   if (line.common().json) {
     print_json(to_json(analysis));
   } else {
