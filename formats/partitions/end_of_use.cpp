@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/filesystems/probe.hpp"
 #include "formats/partitions/layout.hpp"
 
 namespace formats::partitions {
@@ -32,6 +33,10 @@ std::string last_partition(const Layout& layout) {
 EndOfUse end_of_use(DiskView& disk) {
   const Layout layout = read_layout(disk);
   if (layout.kind == TableKind::none || layout.end_of_partitions() == 0) {
+    const auto found = filesystems::probe(disk, {.last_on_disk = true});
+    if (!found.type.empty() && found.size > 0) {
+      return {found.size, fmt::format("a file system ({}) ends there", found.type)};
+    }
     return {end_of_data(disk), "data is stored up to there"};
   }
   if (!layout.gpt) return {layout.least_size(), last_partition(layout) + " ends there"};

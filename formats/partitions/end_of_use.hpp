@@ -13,8 +13,9 @@ struct EndOfUse {
   std::string because;      // "partition 3 ends there"
 };
 
-// Of a partitioned disk: behind the last partition, and the backup of a GPT. Of any other: behind
-// the last byte that is stored as data, since nobody knows what it is.
+// Of a partitioned disk: behind the last partition, and the backup of a GPT. Of one that is a file
+// system as a whole: behind that. Of any other: behind the last byte that is stored as data, since
+// nobody knows what it is.
 [[nodiscard]] EndOfUse end_of_use(DiskView& disk);
 
 }  // namespace formats::partitions

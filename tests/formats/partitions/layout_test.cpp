@@ -243,6 +243,17 @@ TEST(EndOfUse, IsBehindTheLastPartition) {
   EXPECT_EQ(end_of_use(mbr.view()).because, "the extended partition ends there");
 }
 
+TEST(EndOfUse, OfAFileSystemIsItsOwn) {
+  TableDisk disk(4 * MiB);  // a swap area of 2 MiB, at least to itself
+  const std::string_view signature = "SWAPSPACE2";
+  std::transform(signature.begin(), signature.end(), disk.bytes().begin() + 4086,
+                 [](char c) { return static_cast<std::byte>(c); });
+  disk.store<std::uint32_t>(1024, 1);
+  disk.store<std::uint32_t>(1028, 511);
+  EXPECT_EQ(end_of_use(disk.view()).bytes, 2 * MiB);
+  EXPECT_EQ(end_of_use(disk.view()).because, "a file system (swap) ends there");
+}
+
 TEST(EndOfUse, WithoutATableIsBehindTheLastData) {
   TableDisk disk(4 * MiB);
   EXPECT_EQ(end_of_use(disk.view()).bytes, 4 * MiB);  // all of it is stored
