@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "formats/filesystems/ext.hpp"
+#include "formats/filesystems/fat.hpp"
 #include "formats/filesystems/lvm.hpp"
 #include "formats/filesystems/opaque.hpp"
 #include "formats/filesystems/swap.hpp"
@@ -20,6 +21,7 @@ constexpr auto all_probers = std::to_array<Prober>({
     probe_ext,
     probe_lvm,
     probe_swap,
+    probe_fat,
 });
 
 // What all parsers said.
