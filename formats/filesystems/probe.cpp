@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/filesystems/exfat.hpp"
 #include "formats/filesystems/ext.hpp"
 #include "formats/filesystems/fat.hpp"
 #include "formats/filesystems/lvm.hpp"
@@ -22,6 +23,7 @@ constexpr auto all_probers = std::to_array<Prober>({
     probe_lvm,
     probe_swap,
     probe_fat,
+    probe_exfat,
 });
 
 // What all parsers said.
