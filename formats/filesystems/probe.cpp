@@ -9,6 +9,7 @@
 #include "formats/filesystems/ext.hpp"
 #include "formats/filesystems/fat.hpp"
 #include "formats/filesystems/lvm.hpp"
+#include "formats/filesystems/ntfs.hpp"
 #include "formats/filesystems/opaque.hpp"
 #include "formats/filesystems/swap.hpp"
 #include "io/error.hpp"
@@ -24,6 +25,7 @@ constexpr auto all_probers = std::to_array<Prober>({
     probe_swap,
     probe_fat,
     probe_exfat,
+    probe_ntfs,
 });
 
 // What all parsers said.
