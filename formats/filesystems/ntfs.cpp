@@ -29,12 +29,13 @@ constexpr std::uint64_t count = 16;
 }  // namespace system_file
 
 void check_flags(unsigned flags) {
-  constexpr unsigned dirty = 1, resize_log = 2, upgrade = 4, checking = 0x8000;
-  if ((flags & (dirty | checking)) != 0) {
+  constexpr unsigned dirty = 1, being_checked = 0x4000, changed_by_check = 0x8000;
+  constexpr unsigned resize_log = 2, upgrade = 4, repair_ids = 0x20;
+  if ((flags & (dirty | being_checked | changed_by_check)) != 0) {
     throw Doubt{"is in use, was not unmounted, or wants to be checked (its dirty mark is set)",
                 ntfs::remedy_check};
   }
-  if ((flags & (resize_log | upgrade)) != 0) {
+  if ((flags & (resize_log | upgrade | repair_ids)) != 0) {
     throw Doubt{"Windows is to change it when it starts next", ntfs::remedy_shutdown};
   }
 }

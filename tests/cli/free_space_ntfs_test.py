@@ -247,7 +247,7 @@ class Doubt(NtfsFixture):
     def test_the_flags_of_the_volume(self):
         image = self.make(8 * MiB)
         volume = Volume(image)
-        for flags in (1, 2, 4, 0x8000, 0x8001):
+        for flags in (1, 2, 4, 0x20, 0x4000, 0x8000, 0x8001):
             volume.set_flags(flags)
             self.assert_kept_whole(image, "Windows", kind="ntfs")
         volume.set_flags(0x10)  # the journal of changes is to go: no matter
