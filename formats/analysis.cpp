@@ -125,10 +125,10 @@ void find_stored_zeros(io::Ring& ring, io::Source& image, StorageMap& map,
   tasks.run();
 }
 
-DiskAnalysis analyze(DiskView& disk, const StorageMap& map) {
+DiskAnalysis analyze(DiskView& disk, const StorageMap& map, const FreeSpaceOptions& options) {
   DiskAnalysis analysis;
-  analysis.layout = partitions::read_layout(disk);
-  FreeSpace space = find_free_space(disk);
+  analysis.layout = partitions::read_layout_of_disk(disk, options.sector_size);
+  FreeSpace space = find_free_space(disk, options);
   analysis.containers.reserve(space.containers.size());
   for (const Container& container : space.containers) {
     analysis.containers.push_back(look_at(container, map));

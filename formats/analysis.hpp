@@ -57,6 +57,7 @@ struct DiskAnalysis {
 };
 
 // `disk` shows all of the image. Throws errors of the source.
-[[nodiscard]] DiskAnalysis analyze(DiskView& disk, const StorageMap& map);
+[[nodiscard]] DiskAnalysis analyze(DiskView& disk, const StorageMap& map,
+                                   const FreeSpaceOptions& options = {});
 
 }  // namespace formats

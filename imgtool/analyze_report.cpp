@@ -147,10 +147,7 @@ std::string table_of(const ImageAnalysis& analysis, std::optional<std::size_t> w
 
 std::string heading(const ImageAnalysis& analysis) {
   const Layout& layout = analysis.disk.layout;
-  std::string text = terminal_text(
-      fmt::format("{}: {}, {} inside; the file has {}, of which {} take space", analysis.path,
-                  name_of(analysis.format), human_size(analysis.disk.disk.size),
-                  human_size(analysis.file_size), human_size(analysis.allocated)));
+  std::string text = terminal_text(fmt::format("{}: {}", analysis.path, summary(analysis)));
   text += '\n';
   if (layout.kind == TableKind::none) {
     text += "no partition table\n";
@@ -220,6 +217,14 @@ std::string savings(const ImageAnalysis& analysis) {
 
 }  // namespace
 
+std::string summary(const ImageAnalysis& analysis) {
+  const std::string inside =
+      fmt::format("{}, {} inside", name_of(analysis.format), human_size(analysis.disk.disk.size));
+  if (analysis.block_device) return inside + "; it is a disk itself";
+  return fmt::format("{}; the file has {}, of which {} take space", inside,
+                     human_size(analysis.file_size), human_size(analysis.allocated));
+}
+
 nlohmann::ordered_json to_json(const ImageAnalysis& analysis) {
   const DiskAnalysis& disk = analysis.disk;
   Json json;
@@ -227,7 +232,7 @@ nlohmann::ordered_json to_json(const ImageAnalysis& analysis) {
   json["format"] = name_of(analysis.format);
   json["virtual-size"] = disk.disk.size;
   json["file-size"] = analysis.file_size;
-  json["allocated-size"] = analysis.allocated;
+  json["allocated-size"] = analysis.block_device ? Json() : Json(analysis.allocated);
   json["deep"] = analysis.deep;
   json["stored"] = disk.disk.stored();
   json["stored-zeros"] = disk.disk.zeros;

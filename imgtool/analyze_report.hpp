@@ -22,6 +22,7 @@ struct Qcow2Analysis {
 struct ImageAnalysis {
   std::string path;
   formats::Format format = formats::Format::raw;
+  bool block_device = false;  // then the file is the disk
   std::uint64_t file_size = 0;
   std::uint64_t allocated = 0;  // what the file takes on its disk
   bool deep = false;            // stored zeros were looked for
@@ -29,6 +30,9 @@ struct ImageAnalysis {
   formats::DiskAnalysis disk;
   std::optional<Qcow2Analysis> qcow2;
 };
+
+// "qcow2, 16.0 GiB inside; the file has 3.6 GiB, of which 3.6 GiB take space"
+[[nodiscard]] std::string summary(const ImageAnalysis& analysis);
 
 [[nodiscard]] nlohmann::ordered_json to_json(const ImageAnalysis& analysis);
 

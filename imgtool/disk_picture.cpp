@@ -267,9 +267,7 @@ std::string to_html(const ImageAnalysis& analysis) {
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<title>{}</title><style>{}</style></head>\n<body><h1>{}</h1>\n",
       title, page_style, title);
-  text += fmt::format("<p>{}: {} inside; the file has {}, of which {} take space.</p>\n",
-                      name_of(analysis.format), human_size(analysis.disk.disk.size),
-                      human_size(analysis.file_size), human_size(analysis.allocated));
+  text += fmt::format("<p>{}.</p>\n", harmless(summary(analysis)));
   text += "<div class=\"wide\">\n";
   text += picture(analysis, cells_of(map), name_of_picture(analysis)) + "</div>\n";
   text +=

@@ -17,6 +17,7 @@
 #include "imgtool/report.hpp"
 #include "imgtool/signals.hpp"
 #include "imgtool/text_output.hpp"
+#include "imgtool/unused_space.hpp"
 #include "io/error.hpp"
 #include "io/output_file.hpp"
 
@@ -70,12 +71,21 @@ ImageAnalysis analyze(const Options& o) {
   analysis.path = o.path;
   analysis.format = image->format();
   analysis.deep = o.deep;
-  analysis.file_size = io::status_of(o.path).size;
+  analysis.file_size = io::File(o.path, O_RDONLY).size();
   analysis.allocated = formats::read_facts(o.path, image->format(), false).front().allocated_size;
   analysis.map = formats::stored_map(*image);
   if (o.deep) read_all_data(*ring, o, *image, analysis.map);
   formats::DiskView disk(*ring, *image);
-  analysis.disk = formats::analyze(disk, analysis.map);
+  analysis.block_device = io::status_of(o.path).kind == io::FileKind::block_device;
+  formats::FreeSpaceOptions options;
+  if (analysis.block_device) {
+    const io::DeviceInventory inventory;
+    options.in_use = parts_in_use(inventory, o.path);
+    if (const auto* device = inventory.find_path(o.path)) {
+      options.sector_size = device->logical_sector_bytes;
+    }
+  }
+  analysis.disk = formats::analyze(disk, analysis.map, options);
   if (image->format() == formats::Format::qcow2) analysis.qcow2 = analyze_qcow2(o.path);
   return analysis;
 }

@@ -4,8 +4,8 @@ import os
 import re
 import time
 
-from imgtool_testing import (GiB, KiB, MiB, check, flip_byte, is_sanitized, main, random_bytes,
-                             requires, sha256)
+from imgtool_testing import (GiB, KiB, MiB, check, flip_byte, is_sanitized, main, random_bytes, requires,
+                             requires_root, sha256)
 from table_testing import TableTestCase
 
 PART = {1: (MiB, 2 * MiB), 2: (4 * MiB, 40 * MiB)}
@@ -173,6 +173,20 @@ class AnalyzeTest(TableTestCase):
             self.assertEqual(report["partition-table"]["kind"], "none")
             self.assertEqual(report["free"]["size"], 0)
             self.imgtool_ok("analyze", "--deep", image)
+
+    @requires_root
+    def test_a_disk(self):
+        disk, _ = self.ext4_disk()
+        image = self.analyze(disk)
+        for sector_size in (512, 4096):
+            device = self.loop_device(disk, sector_size)
+            report = self.analyze(device)
+            self.assertEqual((report["virtual-size"], report["file-size"]), (SIZE, SIZE))
+            self.assertIsNone(report["allocated-size"])
+            self.assertEqual([c["free"] for c in report["containers"]],
+                             [c["free"] for c in image["containers"]])
+            self.assertIn("raw, 48.0 MiB inside; it is a disk itself",
+                          self.imgtool_ok("analyze", device).out)
 
     def test_a_large_sparse_image_takes_no_time(self):
         image = self.path()
