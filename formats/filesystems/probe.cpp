@@ -12,6 +12,7 @@
 #include "formats/filesystems/ntfs.hpp"
 #include "formats/filesystems/opaque.hpp"
 #include "formats/filesystems/swap.hpp"
+#include "formats/filesystems/xfs.hpp"
 #include "io/error.hpp"
 
 namespace formats::filesystems {
@@ -26,6 +27,7 @@ constexpr auto all_probers = std::to_array<Prober>({
     probe_fat,
     probe_exfat,
     probe_ntfs,
+    probe_xfs,
 });
 
 // What all parsers said.
