@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/filesystems/btrfs.hpp"
 #include "formats/filesystems/exfat.hpp"
 #include "formats/filesystems/ext.hpp"
 #include "formats/filesystems/fat.hpp"
@@ -21,6 +22,7 @@ namespace {
 // One line for each file system.
 constexpr auto all_probers = std::to_array<Prober>({
     probe_opaque,
+    probe_btrfs,
     probe_ext,
     probe_lvm,
     probe_swap,

@@ -1,0 +1,291 @@
+"""What is free in btrfs: overwritten for real, compared with what btrfs counts, and kept whole when
+in doubt."""
+import os
+import random
+import re
+
+from imgtool_testing import KiB, MiB, check, flip_byte, main, requires, requires_root
+from scrub_testing import ScrubTestCase, container, contents, free_map, scrub
+from xfs_testing import crc32c
+
+SIZE = 256 * MiB
+SUPERBLOCK = 64 * KiB
+
+
+def number(image, offset, size=8):
+    """A number of the superblock."""
+    with open(image, "rb") as file:
+        file.seek(SUPERBLOCK + offset)
+        return int.from_bytes(file.read(size), "little")
+
+
+def set_number(image, offset, value, size=8):
+    """Changes a number of the superblock, and its checksum with it."""
+    with open(image, "r+b") as file:
+        file.seek(SUPERBLOCK)
+        block = bytearray(file.read(4096))
+        block[offset:offset + size] = value.to_bytes(size, "little")
+        block[:4] = crc32c(block[32:]).to_bytes(4, "little")
+        file.seek(SUPERBLOCK)
+        file.write(block)
+
+
+class BtrfsTestCase(ScrubTestCase):
+    def make(self, *options, size=SIZE):
+        image = self.zero_image(size)
+        check("mkfs.btrfs", "-q", *options, image)
+        return image
+
+    def copy(self, image):
+        copy = self.path()
+        check("cp", "--sparse=always", image, copy)
+        return copy
+
+    def assert_counts_agree(self, image, found):
+        """What is not free is what btrfs counts as used, in all copies, and what nobody may use."""
+        with self.mounted(image, "ro") as root:
+            text = check("btrfs", "filesystem", "df", "--raw", root)
+        used = MiB + 64 * KiB  # in front, and around the second superblock
+        for profile, length in re.findall(r"^(?!Global).*, (\w+): total=\d+, used=(\d+)", text,
+                                          re.MULTILINE):
+            used += {"single": 1, "DUP": 2}[profile] * int(length)
+        self.assertEqual(SIZE - sum(length for _, length in found["free"]), used, text)
+
+
+@requires_root
+@requires("mkfs.btrfs", "btrfs")
+class Scrub(BtrfsTestCase):
+    def assert_survives(self, image, **options):
+        self.assert_counts_agree(image, self.exact_map(image))
+        self.assert_scrub_safe(image, ["btrfs", "check", "--readonly", image], **options)
+
+    def check_variant(self, *options, mount_options=(), **how):
+        image = self.make(*options)
+        with self.mounted(image, *mount_options) as root:
+            self.age(root, **{"fill": 0.4, "files": 300, **how})
+        self.assert_survives(image, at_least=SIZE // 8)
+
+    def test_defaults(self):
+        self.check_variant("-L", "a label")
+
+    def test_single(self):
+        self.check_variant("-m", "single", "-d", "single")
+
+    def test_two_copies_of_everything(self):
+        self.check_variant("-m", "dup", "-d", "dup", fill=0.3)
+
+    def test_mixed(self):
+        self.check_variant("--mixed")
+
+    def test_small_nodes(self):
+        """The trees get several levels."""
+        self.check_variant("-n", "4k", "-m", "single", files=900, largest=40 * KiB)
+
+    def test_large_nodes_and_old_features(self):
+        self.check_variant("-n", "64k", "-O", "^no-holes,^skinny-metadata",
+                           "-R", "^free-space-tree")
+
+    def test_compressed(self):
+        self.check_variant(mount_options=["compress-force=zstd"])
+
+    def test_snapshots_and_deleted_subvolumes(self):
+        image = self.make("-n", "4k")
+        with self.mounted(image) as root:
+            for name in ("kept", "deleted"):
+                check("btrfs", "subvolume", "create", root / name)
+                self.age(root / name, fill=0.15, files=100)
+            check("btrfs", "subvolume", "snapshot", root / "kept", root / "snapshot")
+            for path in list((root / "kept" / "turn0").iterdir())[::2]:
+                path.unlink()
+            with open(next((root / "snapshot" / "turn1").iterdir()), "ab") as file:
+                file.write(random.Random(6).randbytes(300 * KiB))
+            check("sync", "-f", root)
+            check("btrfs", "subvolume", "delete", "-c", root / "deleted")
+            check("btrfs", "subvolume", "sync", root)
+        self.assert_survives(image)
+
+    def test_deletion_that_was_interrupted(self):
+        """What a deleted subvolume has is in use until the cleaner was there."""
+        image = self.make("-n", "4k")
+        with self.mounted(image) as root:
+            check("btrfs", "subvolume", "create", root / "deleted")
+            self.age(root / "deleted", fill=0.3, files=400)
+            (root / "file").write_bytes(bytes(100000))
+            check("sync", "-f", root)
+            check("btrfs", "subvolume", "delete", "-c", root / "deleted")
+        self.assert_survives(image)
+
+    def test_balanced(self):
+        """Addresses and places are in different orders."""
+        image = self.make("-m", "single")
+        with self.mounted(image) as root:
+            self.age(root, fill=0.3, files=200)
+            check("btrfs", "balance", "start", "-f", "-d", "-m", "-s", root)
+            check("btrfs", "balance", "start", "-f", "-d", "-mconvert=dup", root)
+            (root / "more").write_bytes(random.Random(5).randbytes(MiB))
+        self.assert_survives(image)
+
+    def test_smaller_than_its_container(self):
+        image = self.make("-m", "single", size=SIZE + 64 * MiB)  # 256 MiB is the least
+        with self.mounted(image) as root:
+            (root / "file").write_bytes(random.Random(5).randbytes(MiB))
+            check("btrfs", "filesystem", "resize", SIZE + 16 * MiB, root)
+        found = self.exact_map(image)
+        self.assertLessEqual(max(sum(piece) for piece in found["free"]), SIZE + 16 * MiB)
+        self.assert_scrub_safe(image, ["btrfs", "check", "--readonly", image])
+
+    def test_new_uuid(self):
+        """Blocks keep the old one."""
+        image = self.make()
+        with self.mounted(image) as root:
+            self.age(root, fill=0.2, files=50)
+        uuid = "01234567-89ab-cdef-0123-456789abcdef"
+        check("btrfstune", "-f", "-M", uuid, image)
+        self.assertEqual(container(free_map(image))["uuid"], uuid)
+        self.assert_survives(image)
+
+
+@requires_root
+@requires("mkfs.btrfs", "btrfs")
+class Live(BtrfsTestCase):
+    def test_a_copy_of_a_mounted_one_is_exact_after_a_commit(self):
+        image = self.make()
+        with self.mounted(image) as root:
+            self.age(root, fill=0.2, files=100)
+            check("sync", "-f", root)
+            before = contents(root)
+            copy = self.copy(image)
+        scrub(copy, self.exact_map(copy)["free"])
+        image.unlink()  # two mounted file systems of one uuid would be taken for one
+        self.assert_checks(["btrfs", "check", "--readonly", copy], "after the scrub")
+        with self.mounted(copy) as root:
+            self.assertEqual(contents(root), before)
+
+    def test_with_a_log_tree_it_is_kept(self):
+        image = self.make()
+        with self.mounted(image) as root:
+            self.age(root, fill=0.1, files=20)
+            check("sync", "-f", root)
+            with open(root / "synced", "wb") as file:
+                file.write(bytes(range(256)) * 500)
+                file.flush()
+                os.fsync(file.fileno())
+            copy = self.copy(image)
+        self.assertNotEqual(number(copy, 0x60), 0)
+        self.assert_kept_whole(copy, "log tree", "unmount")
+        self.exact_map(image)
+
+    def test_frozen(self):
+        image = self.make()
+        with self.mounted(image) as root:
+            self.age(root, fill=0.2, files=50)
+            with open(root / "synced", "wb") as file:
+                os.fsync(file.fileno())
+            check("fsfreeze", "--freeze", root)
+            try:
+                copy = self.copy(image)
+            finally:
+                check("fsfreeze", "--unfreeze", root)
+        scrub(copy, self.exact_map(copy)["free"])
+        self.assert_checks(["btrfs", "check", "--readonly", copy], "after the scrub")
+
+    def test_witnesses_change_with_every_commit(self):
+        image = self.make()
+        ranges = self.exact_map(image)["witnesses"]
+        self.assertGreater(len(ranges), 0)
+
+        def witnesses():
+            with open(image, "rb") as file:
+                return [os.pread(file.fileno(), length, offset) for offset, length in ranges]
+
+        before = witnesses()
+        with self.mounted(image) as root:
+            (root / "new").touch()
+            check("sync", "-f", root)
+            self.assertNotEqual(before, witnesses())
+
+
+@requires("mkfs.btrfs", "btrfs")
+class Kept(BtrfsTestCase):
+    def setUp(self):
+        super().setUp()
+        self.image = self.make("-L", "a label")
+        self.exact_map(self.image)
+
+    def test_what_blkid_says(self):
+        found = container(free_map(self.image))
+        told = dict(line.split("=", 1) for line in
+                    check("blkid", "-p", "-o", "export", self.image).splitlines())
+        self.assertEqual((found["type"], found["label"], found["uuid"]),
+                         (told["TYPE"], told["LABEL"].replace("\\ ", " "), told["UUID"]))
+        self.assertEqual(found["size"], SIZE)
+        self.assertEqual(found["block-size"], 4096)
+
+    def test_several_devices(self):
+        images = [self.zero_image(SIZE), self.zero_image(SIZE)]
+        check("mkfs.btrfs", "-q", "-m", "raid1", "-d", "single", *images)
+        for image in images:
+            self.assert_kept_whole(image, "2 devices")
+
+    def test_other_checksums(self):
+        for kind in ("xxhash", "sha256", "blake2"):
+            with self.subTest(kind=kind):
+                self.assert_kept_whole(self.make("--csum", kind), kind)
+
+    @requires("btrfstune")
+    def test_seed(self):
+        check("btrfstune", "-f", "-S", "1", self.image)
+        self.assert_kept_whole(self.image, "not known", "flags")
+
+    def test_unknown_features(self):
+        for offset, word, bits in ((0xbc, "incompat", (12, 13, 14, 17, 40)),
+                                   (0xb4, "ro_compat", (3, 4, 50)), (0xac, "compat", (0,)),
+                                   (0x38, "flags", (33, 40))):
+            for bit in bits:
+                with self.subTest(word=word, bit=bit):
+                    old = number(self.image, offset)
+                    set_number(self.image, offset, old | 1 << bit)
+                    self.assert_kept_whole(self.image, "not known", word, hex(1 << bit))
+                    set_number(self.image, offset, old)
+        self.exact_map(self.image)
+
+    def test_marked_as_damaged(self):
+        set_number(self.image, 0x38, number(self.image, 0x38) | 4)
+        self.assert_kept_whole(self.image, "marked as damaged")
+
+    def test_wrong_counters(self):
+        for offset in (0x78, 0xd9):  # bytes used; bytes in chunks
+            with self.subTest(offset=offset):
+                old = number(self.image, offset)
+                set_number(self.image, offset, old - 4096)
+                self.assert_kept_whole(self.image, "contradict", "btrfs check")
+                set_number(self.image, offset, old)
+
+    def test_older_root(self):
+        """A superblock that points to a block of another generation."""
+        set_number(self.image, 0x48, number(self.image, 0x48) + 1)
+        self.assert_kept_whole(self.image, "generation")
+
+    def test_truncated(self):
+        os.truncate(self.image, SIZE - 4096)
+        self.assert_kept_whole(self.image, "cut off")
+
+    def test_flipped_bytes(self):
+        flip_byte(self.image, SUPERBLOCK + 3000)
+        self.assert_kept_whole(self.image, "checksum")
+        flip_byte(self.image, SUPERBLOCK + 3000)
+        for tree, words in (("root", "tree 1"), ("chunk", "tree 3"), ("extent", "tree 2")):
+            text = check("btrfs", "inspect-internal", "dump-tree", "-t", tree, self.image)
+            address = int(re.search(r"^leaf (\d+) items", text, re.MULTILINE)[1])
+            text = check("btrfs-map-logical", "-l", address, "-c", 1, self.image)
+            place = int(re.search(r"physical (\d+)", text)[1])
+            for offset in (0, 50, 5000, 16383):
+                with self.subTest(tree=tree, offset=offset):
+                    flip_byte(self.image, place + offset)
+                    self.assert_kept_whole(self.image, words, "checksum")
+                    flip_byte(self.image, place + offset)
+        self.exact_map(self.image)
+
+
+if __name__ == "__main__":
+    main()
