@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* changed_text =
     "a file system on it was written to meanwhile, so what is free in it is not known any more; "
-    "unmount or freeze it (fsfreeze), or capture without leaving out free space";
+    "unmount or freeze it (fsfreeze), or keep the free space";
 
 // Uses that change what is on the disk.
 bool may_write(const io::DeviceUse& use) {
@@ -113,6 +113,21 @@ std::vector<formats::InUse> parts_in_use(const io::DeviceInventory& inventory,
     if (use.kind == io::DeviceUseKind::open_for_writing) found.push_back(in_use(everything, use));
   }
   return found;
+}
+
+std::unique_ptr<UnusedSpace> find_unused_space(io::Ring& ring, io::Source& source,
+                                               const std::string& path) {
+  if (!source.seekable()) {
+    throw io::Error(io::ErrorKind::unsupported, source.name(),
+                    "is a stream: what is free in it cannot be known before it is read");
+  }
+  const io::DeviceInventory inventory;
+  formats::FreeSpaceOptions options;
+  options.in_use = parts_in_use(inventory, path);
+  if (const auto* device = inventory.find_path(path)) {
+    options.sector_size = device->logical_sector_bytes;
+  }
+  return std::make_unique<UnusedSpace>(ring, source, std::move(options));
 }
 
 }  // namespace imgtool

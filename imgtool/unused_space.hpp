@@ -45,6 +45,11 @@ class UnusedSpace {
   std::vector<std::vector<std::byte>> witnesses_;
 };
 
+// For an image that `path` names, whatever its format: `source` shows it, and outlives the result.
+// Throws io::Error, also for a stream.
+[[nodiscard]] std::unique_ptr<UnusedSpace> find_unused_space(io::Ring& ring, io::Source& source,
+                                                             const std::string& path);
+
 // What of a device, or of a file that holds an image, is mounted or otherwise in use. Such parts
 // are kept whole.
 [[nodiscard]] std::vector<formats::InUse> parts_in_use(const io::DeviceInventory& inventory,
