@@ -171,6 +171,18 @@ class Dirty(ExtTestCase):
         flip_byte(image, offset + 700)
         self.assert_kept_whole(image, "journal", kind="ext4")
 
+    def test_fast_commits(self):
+        """They are no part of the log, and hold changes all the same."""
+        image = self.made("-t ext4 -b 4096 -O fast_commit")
+        copy = self.path()
+        with self.mounted(image) as root:
+            for index in range(5):
+                with open(root / f"f{index}", "wb") as file:
+                    file.write(random_bytes(20000, index))
+                    os.fsync(file.fileno())
+            check("cp", "--sparse=always", image, copy)
+        self.assert_kept_whole(copy, "fast commits", "e2fsck -f", kind="ext4")
+
     def test_a_frozen_one_is_clean(self):
         image = self.made("-t ext4 -b 4096")
         copy = self.path()
@@ -207,6 +219,14 @@ class KeptWhole(ExtTestCase):
 
     def test_recover_without_a_journal(self):
         self.assert_kept_after("-t ext2", "feature needs_recovery", words=["superblock"])
+
+    def test_a_journal_on_another_device(self):
+        journal = self.loop_device(self.zero_image(8 * MiB), direct_io=False)
+        check("mke2fs", "-q", "-F", "-O", "journal_dev", "-b", "4096", journal)
+        image = self.loop_device(self.zero_image(32 * MiB), direct_io=False)
+        check("mkfs.ext4", "-q", "-F", "-b", "4096", "-J", f"device={journal}", image)
+        self.assert_kept_whole(image, "journal on another device", kind="ext4")
+        self.assert_kept_whole(journal, "journal of another file system", kind="jbd")
 
     def test_unknown_features(self):
         self.assert_kept_after("-t ext4", "feature FEATURE_I31", words=["features"])

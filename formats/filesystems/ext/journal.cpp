@@ -178,8 +178,8 @@ class Log {
     check_fast_commits();
     apply();
     replay_.witnesses = {journal_.place(0), journal_.place(at_)};
-    if (header_.fast_commit_blocks != 0) {
-      replay_.witnesses.push_back(journal_.place(header_.length));
+    if (header_.fast_commit_blocks > 1) {
+      replay_.witnesses.push_back(journal_.place(header_.length + 1));
     }
     return std::move(replay_);
   }
@@ -193,6 +193,9 @@ class Log {
   void advance() {
     if (++walked_ > header_.length - header_.first) doubt("it is longer than it has room for");
     cursor_ = after(cursor_);
+    if (cursor_ == header_.first && header_.fast_commit_blocks != 0) {
+      doubt("it goes on at its begin, and kernels do not agree where it ends");
+    }
   }
 
   // Nothing of a transaction without a commit counts.
@@ -298,17 +301,23 @@ class Log {
   }
 
   // Fast commits are changes of another kind, behind the log. Left over ones are older than it.
+  // They begin a block behind the log's end: the kernel counts its last block once more.
   void check_fast_commits() {
-    if (header_.fast_commit_blocks == 0) return;
-    const auto block = journal_.read(header_.length);
+    const std::uint32_t checked = std::min(header_.fast_commit_blocks, 2U);
+    for (std::uint32_t i = 0; i < checked; ++i) {
+      if (has_fast_commit(journal_.read(header_.length + i))) {
+        doubt("it has fast commits, which imgtool does not read");
+      }
+    }
+  }
+
+  [[nodiscard]] bool has_fast_commit(std::span<const std::byte> block) const {
     constexpr std::uint16_t tag_head = 9;
     constexpr std::uint16_t head_length = 8;
     const bool head = load_little_endian<std::uint16_t>(block, 0) == tag_head &&
                       load_little_endian<std::uint16_t>(block, 2) == head_length;
-    if (head && !not_before(load_little_endian<std::uint32_t>(block, 8), sequence_)) return;
-    const bool empty =
-        std::all_of(block.begin(), block.end(), [](std::byte b) { return b == std::byte{0}; });
-    if (!empty) doubt("it has fast commits, which imgtool does not read");
+    if (head && !not_before(load_little_endian<std::uint32_t>(block, 8), sequence_)) return false;
+    return std::any_of(block.begin(), block.end(), [](std::byte b) { return b != std::byte{0}; });
   }
 
   void apply() {
