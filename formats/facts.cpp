@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 
 #include "formats/reference.hpp"
+#include "formats/simg/layout.hpp"
+#include "formats/streams/stream_image.hpp"
 
 namespace formats {
 namespace {
@@ -31,6 +33,10 @@ ImageFacts facts_of(const FormattedFile& opened) {
   if (opened.format == Format::qcow2) {
     facts.qcow2 = qcow2_facts(opened.file);
     facts.virtual_size = facts.qcow2->header.virtual_size;
+  } else if (opened.format == Format::simg) {
+    facts.virtual_size = simg::read_layout(opened.file).content_size;
+  } else if (is_stream(opened.format)) {
+    facts.virtual_size = streams::stated_content_size(opened.file, opened.format);
   } else {
     facts.virtual_size = opened.file.size();
   }

@@ -23,9 +23,9 @@ struct Qcow2Facts {
 struct ImageFacts {
   std::string path;
   Format format = Format::raw;
-  std::uint64_t virtual_size = 0;
-  std::uint64_t allocated_size = 0;  // what the file takes on its disk
-  std::optional<Qcow2Facts> qcow2;   // filled when that is the format
+  std::optional<std::uint64_t> virtual_size;  // unknown where only decoding tells
+  std::uint64_t allocated_size = 0;           // what the file takes on its disk
+  std::optional<Qcow2Facts> qcow2;            // filled when that is the format
 };
 
 // Of the image and, with `follow_backing`, of its backing files, in order. Nothing else that an

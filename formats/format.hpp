@@ -3,14 +3,22 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace formats {
 
-enum class Format : std::uint8_t { raw, qcow2 };
+enum class Format : std::uint8_t { raw, qcow2, gz, xz, bz2, zst, simg };
 
-// "raw", "qcow2"; what -f takes and what images call each other.
+// Read once, front to back: a compressed stream that has no index of its content. (A zst file
+// may have one.)
+[[nodiscard]] bool is_stream(Format format);
+
+// "raw", "qcow2", "gz" ...; what -f takes and what images call each other.
 [[nodiscard]] std::string_view name_of(Format format);
 [[nodiscard]] std::optional<Format> format_named(std::string_view name);
+// All of them, in the order of the enumeration.
+[[nodiscard]] std::vector<std::string> format_names();
 
 }  // namespace formats

@@ -3,10 +3,15 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <fmt/format.h>
 
 #include "formats/qcow2/reader.hpp"
 #include "formats/raw.hpp"
 #include "formats/reference.hpp"
+#include "formats/simg/image.hpp"
+#include "formats/streams/stream_image.hpp"
+#include "formats/zst/image.hpp"
+#include "formats/zst/label.hpp"
 #include "io/error.hpp"
 
 namespace formats {
@@ -26,8 +31,16 @@ class Opener {
   std::unique_ptr<Image> open_as(FormattedFile opened, const std::string& snapshot, bool direct) {
     if (opened.format == Format::qcow2) return open_qcow2(std::move(opened.file), snapshot);
     if (!snapshot.empty()) {
-      throw io::Error(io::ErrorKind::format, opened.file.path(), "is raw, and has no snapshots");
+      throw io::Error(io::ErrorKind::format, opened.file.path(),
+                      fmt::format("is {}, and has no snapshots", name_of(opened.format)));
     }
+    if (opened.format == Format::simg) {
+      return std::make_unique<simg::SimgImage>(ring_, std::move(opened.file), options_);
+    }
+    if (opened.format == Format::zst) {
+      return zst::open_zst(ring_, std::move(opened.file), options_);
+    }
+    if (is_stream(opened.format)) return open_file_stream(std::move(opened));
     return std::make_unique<RawImage>(ring_, std::move(opened.file), direct);
   }
 
@@ -47,6 +60,14 @@ class Opener {
     return std::make_unique<qcow2::Qcow2Image>(ring_, std::move(file), options);
   }
 
+  std::unique_ptr<Image> open_file_stream(FormattedFile opened) {
+    streams::StreamOptions options;
+    options.stop = options_.stop;
+    options.content_size = streams::stated_content_size(opened.file, opened.format);
+    return std::make_unique<streams::StreamImage>(ring_, std::move(opened.file), opened.format,
+                                                  std::move(options));
+  }
+
   io::Ring& ring_;
   const OpenOptions& options_;
   ReferenceChain chain_;
@@ -61,6 +82,15 @@ std::unique_ptr<Image> open_image(io::Ring& ring, const std::string& path,
 
 std::unique_ptr<Image> open_image(io::Ring& ring, io::File file, const OpenOptions& options) {
   return Opener(ring, options).open(std::move(file));
+}
+
+std::unique_ptr<Image> open_stream(io::Ring& ring, io::File pipe, Format format,
+                                   std::vector<std::byte> start, const io::StopFlag* stop) {
+  streams::StreamOptions options;
+  if (format == Format::zst) options.content_size = zst::parse_label(start);
+  options.already_read = std::move(start);
+  options.stop = stop;
+  return std::make_unique<streams::StreamImage>(ring, std::move(pipe), format, std::move(options));
 }
 
 }  // namespace formats

@@ -15,6 +15,7 @@
 
 #include "formats/format.hpp"
 #include "io/file.hpp"
+#include "io/observer.hpp"
 #include "io/source.hpp"
 #include "io/worker_pool.hpp"
 
@@ -36,7 +37,7 @@ class Image : public io::Source {
   [[nodiscard]] virtual Format format() const = 0;
 
   // The unit in which the image stores content, in bytes: chunks that are multiples of it, at
-  // multiples of it, are the cheapest to read. 1 when there is none.
+  // multiples of it, are the cheapest to read. A power of two; 1 when there is none.
   [[nodiscard]] virtual std::uint64_t cluster_size() const = 0;
 
   // How the range at `offset` (below size()) is stored, from `offset` on. It may end before its
@@ -67,6 +68,9 @@ struct OpenOptions {
 
   // Decodes compressed content; has to outlive the image. Null: the ring's thread does it.
   io::WorkerPool* workers = nullptr;
+
+  // Ends waits for the other side of a pipe; has to outlive the image. May be null.
+  const io::StopFlag* stop = nullptr;
 };
 
 // Throws Error; ErrorKind::refused where an option is needed for something unsafe.
@@ -74,5 +78,10 @@ std::unique_ptr<Image> open_image(io::Ring& ring, const std::string& path,
                                   const OpenOptions& options);
 // The same of a file that is open already.
 std::unique_ptr<Image> open_image(io::Ring& ring, io::File file, const OpenOptions& options);
+
+// The same of a compressed stream that comes through a pipe. `start` is what was read of it to
+// see that; see formats/probe.hpp.
+std::unique_ptr<Image> open_stream(io::Ring& ring, io::File pipe, Format format,
+                                   std::vector<std::byte> start, const io::StopFlag* stop);
 
 }  // namespace formats

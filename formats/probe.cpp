@@ -3,13 +3,22 @@
 #include <array>
 
 #include "formats/qcow2/header.hpp"
+#include "formats/simg/layout.hpp"
+#include "formats/streams/codec.hpp"
 
 namespace formats {
 
+Format probe(std::span<const std::byte> start) {
+  if (qcow2::has_magic(start)) return Format::qcow2;
+  if (simg::has_magic(start)) return Format::simg;
+  return streams::recognise(start).value_or(Format::raw);
+}
+
 Format probe(const io::File& file) {
-  std::array<std::byte, 8> start{};
-  const std::size_t count = file.read_at(0, start);
-  return qcow2::has_magic(std::span(start).first(count)) ? Format::qcow2 : Format::raw;
+  std::array<std::byte, probe_bytes> start{};
+  const Format found = probe(std::span(start).first(file.read_at(0, start)));
+  const bool disk = file.status().kind == io::FileKind::block_device;
+  return disk && found != Format::qcow2 ? Format::raw : found;
 }
 
 }  // namespace formats

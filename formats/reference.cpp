@@ -41,7 +41,8 @@ void refuse_special_name(const std::string& from, const std::string& name) {
 Format format_of_reference(const std::string& from, const io::File& file,
                            const std::string& stated) {
   if (!stated.empty()) {
-    if (const auto format = format_named(stated)) return *format;
+    const auto format = format_named(stated);
+    if (format == Format::raw || format == Format::qcow2) return *format;
     throw io::Error(io::ErrorKind::unsupported, from,
                     fmt::format("names a file of format '{}', which is not known here", stated));
   }

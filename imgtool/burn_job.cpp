@@ -134,8 +134,7 @@ void BurnJob::wipe_heads() {
 // What any live target still lacks behind the head.
 std::vector<io::ByteRange> BurnJob::rest_to_do() const {
   const std::uint64_t begin = head_->bytes().size();
-  const io::ByteRange all =
-      io::range_between(begin, image_.seekable() ? size_ : begin + stream_limit);
+  const io::ByteRange all = io::range_between(begin, image_.size() ? size_ : begin + stream_limit);
   std::vector<io::ByteRange> todo;
   for (const io::CopyTarget& copy : copies_) {
     if (!copy.live()) continue;

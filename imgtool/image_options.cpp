@@ -3,8 +3,7 @@
 namespace imgtool {
 
 OptionValue format_into(std::optional<formats::Format>& format) {
-  static const std::vector<std::string> names = {std::string(name_of(formats::Format::raw)),
-                                                 std::string(name_of(formats::Format::qcow2))};
+  static const std::vector<std::string> names = formats::format_names();
   return {.placeholder = join(names, "|"), .set = [&format](const std::string& word) {
             format = formats::format_named(names[parse_choice(word, names)]);
           }};

@@ -1,15 +1,19 @@
 #include "imgtool/image_source.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <string_view>
 #include <thread>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "formats/probe.hpp"
 #include "io/error.hpp"
 #include "io/pipe_source.hpp"
+#include "io/sequential_reader.hpp"
 
 namespace imgtool {
 namespace {
@@ -21,6 +25,20 @@ io::File open_file(const std::string& path) {
   const int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
   if (fd < 0) throw io::Error::system("open", standard_input, errno);
   return {io::FileDescriptor(fd), standard_input};
+}
+
+// A container that is damaged at its very start, or of a kind not known here, looks like a raw
+// image; burning it would make a disk of garbage.
+void refuse_misnamed(const std::string& path) {
+  constexpr std::array<std::string_view, 12> suffixes = {
+      ".gz", ".xz", ".bz2", ".zst", ".zip", ".7z", ".rar", ".lz4", ".lzo", ".lzma", ".Z", ".tgz"};
+  for (const std::string_view suffix : suffixes) {
+    if (!path.ends_with(suffix)) continue;
+    throw io::Error(io::ErrorKind::refused, path,
+                    fmt::format("is named {}, but is no such file that imgtool can read; if its "
+                                "bytes are the disk's, say -f raw",
+                                suffix));
+  }
 }
 
 // Standard input may be a file that somebody has read a part of.
@@ -39,7 +57,11 @@ ImageSource::ImageSource(io::Ring& ring, const std::string& path, formats::OpenO
   if (can_seek(file, status.kind)) {
     options_.workers = &workers_;
     if (path == "-") options_.direct = false;  // the flag would stay on our caller's file
+    options_.stop = &stop;
     image_ = formats::open_image(ring, std::move(file), options_);
+    const bool raw_file = image_->format() == formats::Format::raw && !options_.format &&
+                          status.kind == io::FileKind::regular;
+    if (raw_file) refuse_misnamed(path);
     for (const io::File* opened : image_->files()) files_.push_back({opened, opened->status()});
     files_.front().status = status;  // from before its headers were read
   } else if (status.kind == io::FileKind::pipe || path == "-") {
@@ -50,13 +72,21 @@ ImageSource::ImageSource(io::Ring& ring, const std::string& path, formats::OpenO
 }
 
 void ImageSource::open_stream(io::Ring& ring, io::File file, const io::StopFlag& stop) {
-  const formats::Format format = options_.format.value_or(formats::Format::raw);
+  auto start = io::read_start(file, formats::probe_bytes, &stop);
+  const formats::Format format = options_.format.value_or(formats::probe(start));
+  if (formats::is_stream(format) && options_.snapshot.empty()) {
+    image_ = formats::open_stream(ring, std::move(file), format, std::move(start), &stop);
+    files_.push_back({image_->files().front(), image_->files().front()->status()});
+    return;
+  }
   if (format != formats::Format::raw || !options_.snapshot.empty()) {
-    throw io::Error(io::ErrorKind::unsupported, file.path(),
-                    "is a pipe; images of that kind can only be read from a file");
+    throw io::Error(
+        io::ErrorKind::unsupported, file.path(),
+        fmt::format("is {} and a pipe; images of that kind can only be read from a file",
+                    name_of(format)));
   }
   pipe_ = std::move(file);
-  stream_ = std::make_unique<io::PipeSource>(ring, pipe_, stop);
+  stream_ = std::make_unique<io::PipeSource>(ring, pipe_, stop, std::move(start));
 }
 
 std::vector<std::string> ImageSource::paths() const {

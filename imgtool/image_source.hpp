@@ -1,5 +1,6 @@
-// An image as the commands name it: a path, or "-" for standard input. Behind it is either an
-// image, which can seek, or a stream, which is read once from front to back.
+// An image as the commands name it: a path, or "-" for standard input. Its content decides its
+// format, unless the options say so. A compressed stream, be it a file or a pipe, and a raw pipe
+// are read once, from front to back: source().seekable() tells.
 #pragma once
 
 #include <memory>

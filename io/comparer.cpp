@@ -11,25 +11,26 @@ namespace io {
 
 Comparer::Comparer(Ring& ring, Source& a, Source& b, const CompareOptions& options,
                    CopyObserver& observer, const StopFlag& stop)
-    : ring_(ring),
-      a_{a, *a.size()},
-      b_{b, *b.size()},
-      options_(options),
-      observer_(observer),
-      stop_(stop),
-      end_(std::max(a_.size, b_.size)) {}
+    : ring_(ring), a_{a}, b_{b}, options_(options), observer_(observer), stop_(stop) {}
+
+// Of the longer one; far away as long as it is not known.
+std::uint64_t Comparer::end() const {
+  constexpr std::uint64_t far_away = std::uint64_t{1} << 62;
+  return std::max(a_.size().value_or(far_away), b_.size().value_or(far_away));
+}
 
 Comparison Comparer::run() {
   BufferPool buffers(ring_, 2 * options_.lanes, options_.chunk_size);
   TaskGroup lanes(ring_);
-  observer_.begin(Phase::read, 0, end_);
+  const bool known = a_.size() && b_.size();
+  observer_.begin(Phase::read, 0, known ? std::optional(end()) : std::nullopt);
   for (unsigned lane = 0; lane < options_.lanes; ++lane) {
     lanes.spawn(compare_lane(buffers.at(2 * lane), buffers.at(2 * lane + 1)));
   }
   lanes.run([this] { observer_.tick(); });
   if (stop_.load() != 0) throw Error(ErrorKind::cancelled, "", "stopped before the end");
   Comparison result;
-  result.complete = position_ >= end_;
+  result.complete = position_ >= end();
   if (result.complete) observer_.end(Phase::read, 0);
   for (const auto& [chunk, ranges] : found_) {
     for (const ByteRange range : ranges) append_difference(result.differences, range);
@@ -61,10 +62,10 @@ Task<> Comparer::compare_lane(Buffer of_a, Buffer of_b) {
 
 // The next chunk that holds data on either side.
 std::optional<ByteRange> Comparer::next_chunk() {
-  while (!abandoned_ && stop_.load(std::memory_order_relaxed) == 0 && position_ < end_ &&
+  while (!abandoned_ && stop_.load(std::memory_order_relaxed) == 0 && position_ < end() &&
          found_count_ <= options_.most_differences) {
-    const Extent a = extent_of(a_, position_, end_);
-    const Extent b = extent_of(b_, position_, end_);
+    const Extent a = extent_of(a_, position_, end());
+    const Extent b = extent_of(b_, position_, end());
     if (a.reads_as_zero() && b.reads_as_zero()) {
       const std::uint64_t next = std::min(a.range.end(), b.range.end());
       observer_.completed(Phase::read, 0, next - position_);
@@ -72,7 +73,7 @@ std::optional<ByteRange> Comparer::next_chunk() {
       continue;
     }
     const std::uint64_t chunk_end =
-        std::min(align_down(position_, options_.chunk_size) + options_.chunk_size, end_);
+        std::min(align_down(position_, options_.chunk_size) + options_.chunk_size, end());
     const ByteRange chunk = range_between(position_, chunk_end);
     position_ = chunk_end;
     return chunk;
@@ -81,7 +82,7 @@ std::optional<ByteRange> Comparer::next_chunk() {
 }
 
 Extent Comparer::extent_of(Side& side, std::uint64_t offset, std::uint64_t end) {
-  if (offset >= side.size) return {range_between(offset, end), ExtentKind::hole};
+  if (offset >= side.size().value_or(end)) return {range_between(offset, end), ExtentKind::hole};
   return side.source.extent_at(offset);
 }
 
@@ -96,9 +97,9 @@ bool Comparer::holds_data(Side& side, ByteRange chunk) {
 
 Task<bool> Comparer::read_chunk(Side& side, ByteRange chunk, Buffer buffer) {
   if (!holds_data(side, chunk)) co_return false;
-  const ByteRange there = intersection(chunk, {0, side.size});
-  co_await side.source.read(there, buffer);
-  const auto rest = buffer.bytes.subspan(there.length, chunk.length - there.length);
+  const ByteRange there = intersection(chunk, {0, side.size().value_or(chunk.end())});
+  const std::size_t count = co_await side.source.read(there, buffer);
+  const auto rest = buffer.bytes.subspan(count, chunk.length - count);
   if (!rest.empty()) std::memset(rest.data(), 0, rest.size());
   co_return true;
 }

@@ -1,8 +1,8 @@
 // Where two sources differ.
 //
 // What reads as zeros on both sides is not read; a chunk that holds data on one side only is
-// read there alone. Where one source is shorter, it counts as zeros. Belongs to the ring's
-// thread.
+// read there alone. Where one source is shorter, it counts as zeros. A stream says its size once
+// it has ended. Belongs to the ring's thread.
 #pragma once
 
 #include <map>
@@ -29,7 +29,7 @@ struct Comparison {
 
 class Comparer {
  public:
-  // Both can seek. All references outlive the comparer. `observer` hears of Phase::read of one
+  // All references outlive the comparer. `observer` hears of Phase::read of one
   // target, 0: how much of the longer source is known to be the same or not.
   Comparer(Ring& ring, Source& a, Source& b, const CompareOptions& options, CopyObserver& observer,
            const StopFlag& stop);
@@ -40,11 +40,12 @@ class Comparer {
  private:
   struct Side {
     Source& source;
-    std::uint64_t size;
+    [[nodiscard]] std::optional<std::uint64_t> size() const { return source.size(); }
   };
 
   Task<> compare_lane(Buffer of_a, Buffer of_b);
   std::optional<ByteRange> next_chunk();
+  [[nodiscard]] std::uint64_t end() const;
   [[nodiscard]] static Extent extent_of(Side& side, std::uint64_t offset, std::uint64_t end);
   [[nodiscard]] static bool holds_data(Side& side, ByteRange chunk);
   // Gives the chunk's content, which is in `buffer`, or nothing when it is all zeros.
@@ -57,7 +58,6 @@ class Comparer {
   CompareOptions options_;
   CopyObserver& observer_;
   const StopFlag& stop_;
-  std::uint64_t end_;
   std::uint64_t position_ = 0;
   bool abandoned_ = false;
   std::size_t found_count_ = 0;

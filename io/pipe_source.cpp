@@ -13,8 +13,13 @@ constexpr std::chrono::milliseconds patience{200};
 constexpr int pipe_size = 1 << 20;  // fewer wake-ups; the kernel may grant less
 }  // namespace
 
-PipeSource::PipeSource(Ring& ring, File& file, const StopFlag& stop)
-    : ring_(ring), file_{{file.fd(), -1}, file.path()}, stop_(stop), turns_(ring) {
+PipeSource::PipeSource(Ring& ring, File& file, const StopFlag& stop,
+                       std::vector<std::byte> already_read)
+    : ring_(ring),
+      file_{{file.fd(), -1}, file.path()},
+      stop_(stop),
+      already_read_(std::move(already_read)),
+      turns_(ring) {
   fcntl(file.fd(), F_SETPIPE_SZ, pipe_size);
 }
 
@@ -40,6 +45,11 @@ Task<std::size_t> PipeSource::read(ByteRange range, Buffer buffer) {
 
 Task<std::size_t> PipeSource::fill(ByteRange range, Buffer buffer) {
   std::size_t done = 0;
+  if (range.offset < already_read_.size()) {
+    const auto begin = already_read_.begin() + static_cast<std::ptrdiff_t>(range.offset);
+    done = std::min<std::size_t>(already_read_.size() - range.offset, range.length);
+    std::copy_n(begin, done, buffer.bytes.begin());
+  }
   while (done < range.length && stop_.load() == 0) {
     const std::int64_t ready = co_await ring_.await_readable(file_.file.fd, patience);
     if (ready == -ETIME || ready == -EINTR) continue;

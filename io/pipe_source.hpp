@@ -1,6 +1,8 @@
 // A pipe, socket or terminal as a source: read once, front to back.
 #pragma once
 
+#include <vector>
+
 #include "io/file.hpp"
 #include "io/observer.hpp"
 #include "io/source.hpp"
@@ -12,8 +14,10 @@ namespace io {
 class PipeSource final : public Source {
  public:
   // `file` outlives the source. A read that waits for the other side gives up when `stop` is
-  // set, and looks like the end of the stream: whoever set it knows better.
-  PipeSource(Ring& ring, File& file, const StopFlag& stop);
+  // set, and looks like the end of the stream: whoever set it knows better. `already_read` are
+  // bytes that somebody took to see what they are; they come first.
+  PipeSource(Ring& ring, File& file, const StopFlag& stop,
+             std::vector<std::byte> already_read = {});
 
   [[nodiscard]] const std::string& name() const override { return file_.path; }
   [[nodiscard]] std::optional<std::uint64_t> size() const override { return size_; }
@@ -27,6 +31,7 @@ class PipeSource final : public Source {
   Ring& ring_;
   NamedFile file_;
   const StopFlag& stop_;
+  std::vector<std::byte> already_read_;
   WaitList turns_;
   std::uint64_t position_ = 0;
   std::optional<std::uint64_t> size_;  // known at the end

@@ -10,7 +10,6 @@
 #include "imgtool/job.hpp"
 #include "imgtool/report.hpp"
 #include "imgtool/signals.hpp"
-#include "imgtool/usage_error.hpp"
 #include "io/comparer.hpp"
 #include "io/error.hpp"
 
@@ -35,8 +34,9 @@ struct CompareArguments {
 };
 
 struct Answer {
-  std::uint64_t size_a = 0;
-  std::uint64_t size_b = 0;
+  // Of a stream that was not read to its end: unknown.
+  std::optional<std::uint64_t> size_a;
+  std::optional<std::uint64_t> size_b;
   bool sizes_matter = false;
   io::Comparison comparison;
 
@@ -49,19 +49,19 @@ Answer compare(const CompareArguments& arguments, int& error_code) {
   const auto ring = make_ring(arguments.job, 64);
   ImageSource a(*ring, arguments.path_a, arguments.image_a, stop_flag());
   ImageSource b(*ring, arguments.path_b, arguments.image_b, stop_flag());
-  for (ImageSource* image : {&a, &b}) {
-    if (!image->source().seekable()) throw UsageError("compare: a pipe cannot be compared");
-  }
   error_code = read_error_code;
 
-  Answer answer{*a.source().size(), *b.source().size(), arguments.strict, {}};
-  if (arguments.strict && answer.size_a != answer.size_b) return answer;
+  Answer answer{a.source().size(), b.source().size(), arguments.strict, {}};
+  const bool both_known = answer.size_a && answer.size_b;
+  if (arguments.strict && both_known && answer.size_a != answer.size_b) return answer;
   io::CompareOptions options;
   options.most_differences = arguments.limit;
   options.chunk_size = std::max({options.chunk_size, a.cluster_size(), b.cluster_size()});
   Progress progress({arguments.path_a}, arguments.job);
   io::Comparer comparer(*ring, a.source(), b.source(), options, progress, stop_flag());
   answer.comparison = comparer.run();
+  answer.size_a = a.source().size();
+  answer.size_b = b.source().size();
   progress.finish();
   a.check_unchanged();
   b.check_unchanged();
@@ -76,8 +76,8 @@ Answer compare(const CompareArguments& arguments, int& error_code) {
 void print_as_json(const Answer& answer) {
   nlohmann::ordered_json json;
   json["identical"] = answer.same();
-  json["size-a"] = answer.size_a;
-  json["size-b"] = answer.size_b;
+  json["size-a"] = answer.size_a ? nlohmann::ordered_json(*answer.size_a) : nullptr;
+  json["size-b"] = answer.size_b ? nlohmann::ordered_json(*answer.size_b) : nullptr;
   json["complete"] = answer.comparison.complete;
   json["differences"] = nlohmann::ordered_json::array();
   for (const io::ByteRange range : answer.comparison.differences) {
@@ -87,8 +87,8 @@ void print_as_json(const Answer& answer) {
 }
 
 void print_as_text(const Answer& answer) {
-  if (answer.size_a != answer.size_b) {
-    print(fmt::format("The sizes differ: {} and {} bytes.\n", answer.size_a, answer.size_b));
+  if (answer.size_a && answer.size_b && answer.size_a != answer.size_b) {
+    print(fmt::format("The sizes differ: {} and {} bytes.\n", *answer.size_a, *answer.size_b));
   }
   const auto& found = answer.comparison.differences;
   for (const io::ByteRange range : found) {

@@ -30,6 +30,7 @@ int run_hash(const Arguments& arguments) {
   line.job_options(job);
   line.example("imgtool hash golden.img", "the sha256 of an image");
   line.exit_code(exit_code::refused, "the image needs --follow-references");
+  line.example("imgtool hash golden.img.xz", "the same of what is compressed in a file");
   line.example("imgtool hash --algorithm xxh3 /dev/sdb", "a fast digest of a disk");
   if (const auto exit = line.parse(arguments)) return *exit;
 

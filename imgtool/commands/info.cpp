@@ -95,7 +95,7 @@ Json qcow2_json(const Qcow2Facts& facts) {
 
 Json facts_json(const ImageFacts& facts) {
   Json json;
-  json["virtual-size"] = facts.virtual_size;
+  json["virtual-size"] = facts.virtual_size ? Json(*facts.virtual_size) : Json(nullptr);
   json["filename"] = facts.path;
   json["format"] = name_of(facts.format);
   json["actual-size"] = facts.allocated_size;
@@ -171,8 +171,12 @@ void print_qcow2(const Qcow2Facts& facts) {
 void print_facts(const ImageFacts& facts) {
   print(fmt::format("image: {}\n", terminal_text(facts.path)));
   print(fmt::format("file format: {}\n", name_of(facts.format)));
-  print(fmt::format("virtual size: {} ({} bytes)\n", human_size(facts.virtual_size),
-                    facts.virtual_size));
+  if (facts.virtual_size) {
+    print(fmt::format("virtual size: {} ({} bytes)\n", human_size(*facts.virtual_size),
+                      *facts.virtual_size));
+  } else {
+    print("virtual size: unknown until all of it is decoded (imgtool hash does)\n");
+  }
   print(fmt::format("disk size: {}\n", human_size(facts.allocated_size)));
   if (!facts.qcow2) return;
   const Header& header = facts.qcow2->header;

@@ -8,6 +8,7 @@
 #include "imgtool/exit_code.hpp"
 #include "imgtool/image_options.hpp"
 #include "imgtool/report.hpp"
+#include "io/error.hpp"
 
 namespace imgtool {
 namespace {
@@ -129,6 +130,11 @@ int run_map(const Arguments& arguments) {
 
   const io::MadeRing made = io::make_ring({});
   const auto image = formats::open_image(*made.ring, options.path, options.image);
+  if (!image->seekable()) {
+    throw io::Error(
+        io::ErrorKind::unsupported, options.path,
+        fmt::format("is a {} stream, which has no map of its content", name_of(image->format())));
+  }
   const std::uint64_t size = *image->size();
   const std::uint64_t start = std::min(options.start_offset, size);
   const std::uint64_t length = std::min(options.max_length.value_or(size), size - start);

@@ -15,7 +15,6 @@
 #include "imgtool/report.hpp"
 #include "imgtool/signals.hpp"
 #include "imgtool/table_step.hpp"
-#include "imgtool/usage_error.hpp"
 #include "io/error.hpp"
 #include "io/file_source.hpp"
 #include "io/spliced_source.hpp"
@@ -42,8 +41,7 @@ struct Comparison {
 // A disk that is too small for the image may have room for its partitions: then the image's end
 // is nothing that it could hold.
 std::vector<Comparison> open_targets(io::Ring& ring, const std::vector<std::string>& paths,
-                                     io::Source& image) {
-  const std::uint64_t image_size = image.size().value_or(0);
+                                     io::Source& image, std::uint64_t image_size) {
   const std::uint64_t least = TableStep(ring, {}).least_disk(image).value_or(image_size);
   std::vector<Comparison> targets(paths.size());
   for (std::size_t index = 0; index < paths.size(); ++index) {
@@ -62,6 +60,19 @@ std::vector<Comparison> open_targets(io::Ring& ring, const std::vector<std::stri
     target.medium = {target.source.get(), index};
   }
   return targets;
+}
+
+// Reads a stream to its end, keeps the digests of its chunks, and gives its length.
+std::uint64_t digest_stream(io::Ring& ring, io::Source& stream, io::ChunkLedger& ledger,
+                            const io::CopyOptions& options, Progress& progress) {
+  std::vector<io::CopyTarget> nobody;
+  io::Copier reader(ring, stream, nobody, options, progress, stop_flag());
+  reader.keep_digests(&ledger);
+  reader.run({io::ByteRange{0, stream.size().value_or(std::uint64_t{1} << 62)}});
+  if (stop_flag().load() != 0) {
+    throw io::Error(io::ErrorKind::cancelled, stream.name(), "stopped");
+  }
+  return reader.stream_end();
 }
 
 void compare(io::Verifier& verifier, std::vector<Comparison>& targets, std::uint64_t size) {
@@ -172,22 +183,22 @@ int run_verify(const Arguments& arguments) {
 
   const auto ring = make_ring(job, 64);
   ImageSource image(*ring, path, opening, stop_flag());
-  if (!image.source().seekable()) {
-    throw UsageError("verify: IMAGE must be a file or a disk, not a pipe");
-  }
-  const std::uint64_t size = image.source().size().value_or(0);
-  auto compared = open_targets(*ring, targets, image.source());
-
+  io::Source& source = image.source();
   Progress progress(targets, job);
-  const auto copy = choose_copy_options(tuning, size, {}, image.cluster_size());
+  const auto copy = choose_copy_options(tuning, source.size(), {}, image.cluster_size());
   io::ChunkLedger ledger(copy.chunk_size);
+  const std::uint64_t size =
+      source.seekable() ? *source.size() : digest_stream(*ring, source, ledger, copy, progress);
+  auto compared = open_targets(*ring, targets, source, size);
+
   io::VerifyOptions options;
   options.lanes = copy.lanes;
   options.bytes_per_second = copy.bytes_per_second;
   if (sample) options.sample = one_in;
-  io::Verifier verifier(*ring, ledger, &image.source(), options, progress, stop_flag());
+  io::Source* read_again = source.seekable() ? &source : nullptr;
+  io::Verifier verifier(*ring, ledger, read_again, options, progress, stop_flag());
   compare(verifier, compared, size);
-  if (stop_flag().load() == 0) {
+  if (stop_flag().load() == 0 && source.seekable()) {
     for (Comparison& target : compared) look_at_table(*ring, image.source(), target);
   }
   progress.finish();

@@ -1,0 +1,91 @@
+#include "formats/zst/zstd.hpp"
+
+#include <new>
+
+#include <zstd.h>
+#include <zstd_errors.h>
+
+#include "formats/zst/frame.hpp"
+
+namespace formats::zst {
+namespace {
+
+struct FreeDecoder {
+  void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+};
+using DecoderContext = std::unique_ptr<ZSTD_DCtx, FreeDecoder>;
+
+struct FreeEncoder {
+  void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
+};
+using EncoderContext = std::unique_ptr<ZSTD_CCtx, FreeEncoder>;
+
+std::string fault_of(std::size_t result) {
+  if (ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge) {
+    return "needs more than 128 MiB of memory to be decoded (zstd --long=28 or more)";
+  }
+  return std::string("is damaged: ") + ZSTD_getErrorName(result);
+}
+
+class ZstdCodec final : public streams::Codec {
+ public:
+  ZstdCodec() : context_(ZSTD_createDCtx()) {
+    if (!context_) throw std::bad_alloc();
+  }
+
+  [[nodiscard]] std::string_view name() const override { return "zstd"; }
+
+  [[nodiscard]] bool can_begin(std::span<const std::byte> next) const override {
+    return is_frame_magic(next);
+  }
+
+  void begin() override { ZSTD_DCtx_reset(context_.get(), ZSTD_reset_session_only); }
+
+  Step step(std::span<const std::byte> in, std::span<std::byte> out) override {
+    ZSTD_inBuffer input{in.data(), in.size(), 0};
+    ZSTD_outBuffer output{out.data(), out.size(), 0};
+    const std::size_t result = ZSTD_decompressStream(context_.get(), &output, &input);
+    if (ZSTD_isError(result) != 0) return {input.pos, output.pos, false, fault_of(result)};
+    return {input.pos, output.pos, result == 0};
+  }
+
+ private:
+  DecoderContext context_;
+};
+
+}  // namespace
+
+std::unique_ptr<streams::Codec> make_zstd_codec() { return std::make_unique<ZstdCodec>(); }
+
+// Contexts are made once per thread: making one costs more than decoding a small frame.
+std::string decode_frame(std::span<const std::byte> frame, std::span<std::byte> out) {
+  thread_local const DecoderContext context(ZSTD_createDCtx());
+  if (!context) throw std::bad_alloc();
+  const auto header = parse_frame_header(frame);
+  if (!header) return "does not begin as a zstd frame does";
+  if (header->content_size && *header->content_size != out.size()) {
+    return "has another length than the seek table says";
+  }
+  const std::size_t length = ZSTD_findFrameCompressedSize(frame.data(), frame.size());
+  if (ZSTD_isError(length) != 0) return std::string("is damaged: ") + ZSTD_getErrorName(length);
+  if (length != frame.size()) return "ends before the place that the seek table says";
+  const std::size_t count =
+      ZSTD_decompressDCtx(context.get(), out.data(), out.size(), frame.data(), frame.size());
+  if (ZSTD_isError(count) != 0) return std::string("is damaged: ") + ZSTD_getErrorName(count);
+  if (count != out.size()) return "has less content than the seek table says";
+  return "";
+}
+
+void encode_frame(std::span<const std::byte> content, int level, std::vector<std::byte>& frame) {
+  thread_local const EncoderContext context(ZSTD_createCCtx());
+  if (!context) throw std::bad_alloc();
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, level);
+  ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1);
+  frame.resize(ZSTD_compressBound(content.size()));
+  const std::size_t length =
+      ZSTD_compress2(context.get(), frame.data(), frame.size(), content.data(), content.size());
+  if (ZSTD_isError(length) != 0) throw std::bad_alloc();  // there is room; memory may be short
+  frame.resize(length);
+}
+
+}  // namespace formats::zst
