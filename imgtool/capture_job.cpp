@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/bmap/recorder.hpp"
 #include "formats/partitions/fit.hpp"
 #include "imgtool/content_hash.hpp"
 #include "imgtool/signals.hpp"
@@ -46,6 +47,7 @@ CaptureJob::CaptureJob(io::Ring& ring, CaptureOptions options, const TuningOptio
   copy_options_ = choose_copy_options(tuning, size_, queues);
   open_journal();
   open_target();
+  if (options_.bmap) bmap_file_ = std::make_unique<io::OutputFile>(*options_.bmap, options_.force);
   copies_.front().target = target_.get();
 }
 
@@ -185,10 +187,16 @@ void CaptureJob::run(io::CopyObserver& observer) {
     copy(observer);
     check_unused();
     if (options_.digest && digest_.empty()) hash_result(observer);
+    if (bmap_file_ && !bmap_) map_result(observer);
+    if (bmap_) {
+      const std::string text = formats::bmap::to_text(*bmap_);
+      bmap_file_->file().write_at(0, std::as_bytes(std::span(text)));
+    }
     if (output_) {
       output_->file().truncate(size_);
       output_->publish();
     }
+    if (bmap_) bmap_file_->publish();
   } catch (...) {
     if (output_ && options_.mapfile && !unused_changed_) output_->keep_partial();
     throw;
@@ -203,9 +211,12 @@ void CaptureJob::check_unused() {
 }
 
 void CaptureJob::copy(io::CopyObserver& observer) {
+  std::optional<formats::bmap::Recorder> recorder;
+  if (bmap_file_ && !options_.resume) recorder.emplace(ring_, source());
+  io::Source& disk = recorder ? static_cast<io::Source&>(*recorder) : source();
   io::WorkerPool worker(1);
   std::optional<io::ContentDigest> digest;
-  io::Copier copier(ring_, source(), copies_, copy_options_, observer, stop_flag());
+  io::Copier copier(ring_, disk, copies_, copy_options_, observer, stop_flag());
   if (options_.digest && !options_.resume) {
     digest.emplace(ring_, worker, *options_.digest);
     copier.hash_content(&*digest);
@@ -217,12 +228,25 @@ void CaptureJob::copy(io::CopyObserver& observer) {
   }
   if (copies_.front().error) throw *copies_.front().error;
   if (digest) digest_ = digest->hex();
+  if (recorder) bmap_ = recorder->take(size_);
 }
 
 // A resumed run has not seen all of the content; the image has it.
 void CaptureJob::hash_result(io::CopyObserver& observer) {
   io::FileSource result(ring_, output_->file(), size_, true);
   digest_ = hash_content(ring_, result, *options_.digest, copy_options_, observer).hex;
+}
+
+void CaptureJob::map_result(io::CopyObserver& observer) {
+  io::FileSource result(ring_, output_->file(), size_, true);
+  formats::bmap::Recorder recorder(ring_, result);
+  std::vector<io::CopyTarget> nobody;
+  io::Copier reader(ring_, recorder, nobody, copy_options_, observer, stop_flag());
+  reader.run({io::ByteRange{0, size_}});
+  if (stop_flag().load() != 0) {
+    throw io::Error(io::ErrorKind::cancelled, options_.device, "stopped");
+  }
+  bmap_ = recorder.take(size_);
 }
 
 std::vector<io::ByteRange> CaptureJob::unreadable() const {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/bmap/bmap.hpp"
 #include "imgtool/job.hpp"
 #include "imgtool/journal_file.hpp"
 #include "imgtool/unused_space.hpp"
@@ -30,6 +31,7 @@ struct CaptureOptions {
   bool force = false;
   std::optional<std::string> mapfile;
   std::optional<io::DigestAlgorithm> digest;
+  std::optional<std::string> bmap;  // where to write the block map
 };
 
 class CaptureJob {
@@ -70,6 +72,7 @@ class CaptureJob {
   void copy(io::CopyObserver& observer);
   void check_unused();
   void hash_result(io::CopyObserver& observer);
+  void map_result(io::CopyObserver& observer);
   [[nodiscard]] std::vector<io::ByteRange> to_do() const;
 
   io::Ring& ring_;
@@ -95,6 +98,8 @@ class CaptureJob {
   std::unique_ptr<io::Target> target_;
   std::vector<io::CopyTarget> copies_;
   std::string digest_;
+  std::unique_ptr<io::OutputFile> bmap_file_;
+  std::optional<formats::bmap::Bmap> bmap_;
 };
 
 // Prints what was captured, as text or as one JSON document, and gives the exit code.

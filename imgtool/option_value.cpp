@@ -140,7 +140,8 @@ ExpectedDigest parse_digest(std::string_view word) {
   const std::string_view name = word.substr(0, colon);
   const auto algorithm = io::parse_digest_name(name);
   if (colon == std::string_view::npos || !algorithm) {
-    throw UsageError(fmt::format("'{}' is not ALGORITHM:HEX with sha256 or xxh3", word));
+    throw UsageError(
+        fmt::format("'{}' is not ALGORITHM:HEX with sha256, sha512, sha1, md5 or xxh3", word));
   }
   std::string hex(word.substr(colon + 1));
   std::transform(hex.begin(), hex.end(), hex.begin(), [](char c) {

@@ -30,8 +30,15 @@ struct NamedAlgorithm {
   DigestAlgorithm algorithm;
   std::size_t hex_digits;
 };
-constexpr std::array<NamedAlgorithm, 2> algorithms = {
-    {{"sha256", DigestAlgorithm::sha256, 64}, {"xxh3", DigestAlgorithm::xxh3, 16}}};
+constexpr std::array<NamedAlgorithm, 7> algorithms = {{
+    {"sha256", DigestAlgorithm::sha256, 64},
+    {"xxh3", DigestAlgorithm::xxh3, 16},
+    {"sha512", DigestAlgorithm::sha512, 128},
+    {"sha384", DigestAlgorithm::sha384, 96},
+    {"sha224", DigestAlgorithm::sha224, 56},
+    {"sha1", DigestAlgorithm::sha1, 40},
+    {"md5", DigestAlgorithm::md5, 32},
+}};
 
 const NamedAlgorithm& named(DigestAlgorithm algorithm) noexcept {
   return *std::ranges::find(algorithms, algorithm, &NamedAlgorithm::algorithm);
@@ -66,10 +73,11 @@ class Digest::State {
   [[nodiscard]] virtual std::string hex() const = 0;
 };
 
-class Digest::Sha256 final : public State {
+// What OpenSSL computes.
+class Digest::Crypto final : public State {
  public:
-  Sha256() : context_(EVP_MD_CTX_new()) {
-    check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) == 1);
+  explicit Crypto(const EVP_MD* algorithm) : context_(EVP_MD_CTX_new()) {
+    check(context_ != nullptr && EVP_DigestInit_ex(context_.get(), algorithm, nullptr) == 1);
   }
 
   void update(std::span<const std::byte> bytes) override {
@@ -94,7 +102,7 @@ class Digest::Sha256 final : public State {
   using Context = std::unique_ptr<EVP_MD_CTX, Free>;
 
   static void check(bool ok) {
-    if (!ok) throw Error(ErrorKind::unsupported, "", "OpenSSL cannot compute SHA-256 here");
+    if (!ok) throw Error(ErrorKind::unsupported, "", "OpenSSL cannot compute this digest here");
   }
 
   Context context_;
@@ -123,11 +131,26 @@ class Digest::Xxh3 final : public State {
 
 Digest::Digest(DigestAlgorithm algorithm) {
   switch (algorithm) {
-    case DigestAlgorithm::sha256:
-      state_ = std::make_unique<Sha256>();
-      break;
     case DigestAlgorithm::xxh3:
       state_ = std::make_unique<Xxh3>();
+      break;
+    case DigestAlgorithm::sha256:
+      state_ = std::make_unique<Crypto>(EVP_sha256());
+      break;
+    case DigestAlgorithm::sha512:
+      state_ = std::make_unique<Crypto>(EVP_sha512());
+      break;
+    case DigestAlgorithm::sha384:
+      state_ = std::make_unique<Crypto>(EVP_sha384());
+      break;
+    case DigestAlgorithm::sha224:
+      state_ = std::make_unique<Crypto>(EVP_sha224());
+      break;
+    case DigestAlgorithm::sha1:
+      state_ = std::make_unique<Crypto>(EVP_sha1());
+      break;
+    case DigestAlgorithm::md5:
+      state_ = std::make_unique<Crypto>(EVP_md5());
       break;
   }
 }

@@ -16,9 +16,9 @@ namespace io {
 // XXH3 (64 bits, seed 0) of a chunk: fast, and no protection against a forger.
 [[nodiscard]] std::uint64_t xxh3(std::span<const std::byte> bytes) noexcept;
 
-enum class DigestAlgorithm : std::uint8_t { sha256, xxh3 };
+enum class DigestAlgorithm : std::uint8_t { sha256, xxh3, sha512, sha384, sha224, sha1, md5 };
 
-// "sha256", "xxh3".
+// "sha256", "xxh3", "sha512" ...
 [[nodiscard]] std::string_view digest_name(DigestAlgorithm algorithm) noexcept;
 // The inverse, exact lower case; nothing for a name that is none of ours.
 [[nodiscard]] std::optional<DigestAlgorithm> parse_digest_name(std::string_view name) noexcept;
@@ -43,7 +43,7 @@ class Digest {
 
  private:
   class State;
-  class Sha256;
+  class Crypto;
   class Xxh3;
   std::unique_ptr<State> state_;
 };

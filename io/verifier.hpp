@@ -36,7 +36,7 @@ struct Medium {
 class Verifier {
  public:
   // `image` may be null (a stream that is gone): then every chunk to be verified is in the
-  // ledger. All references outlive the verifier.
+  // ledger, and what is not there was to be skipped. All references outlive the verifier.
   Verifier(Ring& ring, ChunkLedger& ledger, Source* image, const VerifyOptions& options,
            CopyObserver& observer, const StopFlag& stop);
 

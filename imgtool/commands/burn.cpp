@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "formats/bmap/source.hpp"
+#include "imgtool/block_map.hpp"
 #include "imgtool/burn_job.hpp"
 #include "imgtool/burn_report.hpp"
 #include "imgtool/command.hpp"
@@ -32,6 +34,7 @@ struct BurnOptions {
   std::optional<std::string> mapfile;
   bool resume = false;
   bool skip_holes = false;
+  std::string bmap = "auto";
   TableOptions table;
   BurnTargetOptions target;
   TuningOptions tuning;
@@ -39,7 +42,7 @@ struct BurnOptions {
 };
 
 void describe(CommandLine& line, BurnOptions& o) {
-  line.argument("IMAGE", o.image, "image to write, raw or qcow2; - is standard input");
+  line.argument("IMAGE", o.image, "image to write, of any format; - is standard input");
   line.arguments("TARGET", o.targets, "disk to write to, or a file (made when absent)");
   image_options(line, o.opening);
   line.option("yes", flag_into(o.yes), "do not ask before disks are overwritten");
@@ -55,8 +58,13 @@ void describe(CommandLine& line, BurnOptions& o) {
   line.option("mapfile", text_into(o.mapfile, "FILE"),
               "note here what is done, as ddrescue does, for --resume");
   line.option("resume", flag_into(o.resume), "go on where --mapfile says the last run stopped");
+  line.option(
+      "bmap", text_into(o.bmap, "FILE|auto|none"),
+      "the image's block map: its checksums are checked, and what it does not map is zeros; "
+      "auto is the one beside the image (image.bmap, image.img.bmap)");
   line.option("skip-holes", flag_into(o.skip_holes),
-              "behind the first MiB, leave what the target has where the image has holes");
+              "behind the first MiB, leave what the target has where the image has holes, or its "
+              "block map maps nothing");
   line.option("discard",
               choice_into(o.target.discard, {{"auto", Discard::automatic},
                                              {"always", Discard::always},
@@ -87,7 +95,8 @@ void describe(CommandLine& line, BurnOptions& o) {
   line.example("imgtool burn --grow-last golden.img /dev/sdb",
                "a partition over the rest of a larger disk");
   line.example("imgtool burn golden.qcow2 /dev/sdb", "any format; the disk gets the content");
-  line.example("zcat golden.img.gz | imgtool burn --yes - /dev/sdb", "from a pipe");
+  line.example("imgtool burn golden.img.xz /dev/sdb", "gz, xz, bz2, zst: known by their content");
+  line.example("curl -s https://host/golden.img.gz | imgtool burn --yes - /dev/sdb", "from a pipe");
 }
 
 void check(const BurnOptions& o) {
@@ -124,12 +133,28 @@ void refuse_doubles(const std::vector<std::string>& paths) {
   }
 }
 
-std::vector<std::unique_ptr<BurnTarget>> open_targets(const BurnOptions& o, ImageSource& image,
+// What stands between the image and what is written; null: nothing. A stream is checked against
+// its block map on the way.
+std::unique_ptr<io::Source> choose_filter(io::Ring& ring, io::Source& image,
+                                          const std::optional<BlockMap>& map, bool skip_holes) {
+  using formats::bmap::Unmapped;
+  if (map) {
+    return std::make_unique<formats::bmap::BmapSource>(
+        ring, image, map->map, map->path, skip_holes ? Unmapped::skipped : Unmapped::zeros,
+        !image.seekable());
+  }
+  if (skip_holes) return std::make_unique<io::SkipHoles>(image);
+  return nullptr;
+}
+
+std::vector<std::unique_ptr<BurnTarget>> open_targets(const BurnOptions& o,
+                                                      const ImageSource& image,
+                                                      std::optional<std::uint64_t> size,
                                                       std::optional<std::uint64_t> least_size) {
   const io::DeviceInventory inventory;
   const io::DeviceUsage usage(inventory);
   BurnTargetOptions options = o.target;
-  options.image_size = image.source().size();
+  options.image_size = size;
   options.least_size = least_size;
   options.resume = o.resume;
   std::vector<std::unique_ptr<BurnTarget>> targets;
@@ -182,8 +207,15 @@ int run_burn(const Arguments& arguments) {
   const auto ring = make_ring(o.job, static_cast<unsigned>(32 * o.targets.size()));
   o.opening.direct = o.target.direct != Direct::off;
   ImageSource image(*ring, o.image, o.opening, stop_flag());
+  if (o.mapfile && !image.source().seekable()) {
+    throw io::Error(io::ErrorKind::unsupported, o.image,
+                    "can be read only from its start, so --mapfile cannot go on in it");
+  }
   const TableStep tables(*ring, o.table);
-  auto targets = open_targets(o, image, tables.least_disk(image.source()));
+  const auto map = load_block_map(o.bmap, o.image);
+  const auto filter = choose_filter(*ring, image.source(), map, o.skip_holes);
+  io::Source& content = filter ? *filter : image.source();
+  auto targets = open_targets(o, image, content.size(), tables.least_disk(image.source()));
   if (image.source().seekable()) {
     for (const auto& target : targets) tables.check(image.source(), true, *target);
   }
@@ -197,13 +229,16 @@ int run_burn(const Arguments& arguments) {
 
   Progress progress(o.targets, o.job);
   const auto begin = std::chrono::steady_clock::now();
-  io::SkipHoles without_holes(image.source());
-  BurnJob job(*ring, o.skip_holes ? static_cast<io::Source&>(without_holes) : image.source(),
-              targets, job_options(o, image, targets), progress, stop_flag());
+  if (map) progress.say(fmt::format("block map: {}", map->path));
+  const BurnJobOptions options = job_options(o, image, targets);
+  BurnJob job(*ring, content, targets, options, progress, stop_flag());
   if (journal) {
     job.keep_journal(0, journal->journal(), [&](io::Journal&) { journal->save(); });
   }
   try {
+    if (map && image.source().seekable()) {
+      check_content(*ring, image.source(), *map, options.copy, progress);
+    }
     job.run();
     image.check_unchanged();
   } catch (const io::Error&) {

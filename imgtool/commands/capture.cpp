@@ -40,6 +40,9 @@ void describe(CommandLine& line, Options& o) {
               "go on where --mapfile says the last run stopped");
   line.option("digest", digest_algorithm_into(capture.digest),
               "print this digest of the image's content, computed on the way");
+  line.option("bmap-out", text_into(capture.bmap, "FILE"),
+              "write the image's block map here: what is not zeros, with checksums, for burn and "
+              "for bmaptool copy");
   add_tuning_options(line, o.tuning);
   line.force_option(capture.force);
   line.job_options(o.job);

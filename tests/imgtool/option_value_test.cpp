@@ -98,7 +98,7 @@ TEST(ParseDigest, LowersTheCaseAndCountsTheDigits) {
   EXPECT_THAT(usage_error_of([] { parse_digest("xxh3:0123"); }), HasSubstr("16 hexadecimal"));
   EXPECT_THAT(usage_error_of([] { parse_digest("xxh3:0123456789abcdeg"); }),
               HasSubstr("hexadecimal"));
-  for (const char* word : {"", "sha256", "md5:00", ":00"}) {
+  for (const char* word : {"", "sha256", "crc:00", ":00"}) {
     EXPECT_THAT(usage_error_of([word] { parse_digest(word); }), HasSubstr("ALGORITHM:HEX")) << word;
   }
 }

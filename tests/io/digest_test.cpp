@@ -67,10 +67,14 @@ TEST(Digest, HexMayBeAskedForOnTheWay) {
 }
 
 TEST(Digest, NamesRoundTripAndOthersAreUnknown) {
-  for (const auto algorithm : {DigestAlgorithm::sha256, DigestAlgorithm::xxh3}) {
+  for (const auto algorithm :
+       {DigestAlgorithm::sha256, DigestAlgorithm::xxh3, DigestAlgorithm::sha512,
+        DigestAlgorithm::sha384, DigestAlgorithm::sha224, DigestAlgorithm::sha1,
+        DigestAlgorithm::md5}) {
+    EXPECT_EQ(Digest(algorithm).hex().size(), digest_hex_digits(algorithm));
     EXPECT_EQ(parse_digest_name(digest_name(algorithm)), algorithm);
   }
-  for (const auto* name : {"", "SHA256", "sha1", "sha256 ", "xxh"}) {
+  for (const auto* name : {"", "SHA256", "crc32", "sha256 ", "xxh"}) {
     EXPECT_FALSE(parse_digest_name(name).has_value()) << name;
   }
 }
