@@ -77,7 +77,7 @@ class UsedDisks(RefusalTestCase):
         disk = self.loop_device(8 * MiB)
         upper = self.loop_device(disk, direct_io=False)
         self.assert_refuses(disk, upper, f"losetup -d {upper}")
-        check("losetup", "--detach", upper)
+        self.detach(upper)
         self.assert_works_now(disk)
 
     @requires_root
@@ -85,7 +85,7 @@ class UsedDisks(RefusalTestCase):
         backing = self.backing_file(8 * MiB)
         disk = self.loop_device(backing)
         self.assert_refuses(backing, disk, options=["--force"])
-        check("losetup", "--detach", disk)
+        self.detach(disk)
         self.imgtool_ok("burn", self.image, backing, "--force")
 
     @requires_root

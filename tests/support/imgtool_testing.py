@@ -177,6 +177,7 @@ class TestCase(unittest.TestCase):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="imgtool-test-"))
         self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
         self.names = 0
+        self.attached = set()  # loop devices
 
     def path(self, name=None):
         """A path in the test's directory; without a name, a new one each time."""
@@ -287,13 +288,16 @@ class TestCase(unittest.TestCase):
         options += ["--sizelimit", sizelimit] if sizelimit is not None else []
         options += ["--read-only"] if read_only else []
         device = check("losetup", "--find", "--show", *options, backing)
-        self.addCleanup(self._detach, device)
+        self.attached.add(device)
+        self.addCleanup(self.detach, device)
         return device
 
-    @staticmethod
-    def _detach(device):
-        # Detaching succeeds even while somebody reads the device; then it ends with the last close.
-        run(["losetup", "--detach", device])
+    def detach(self, device):
+        """Once only: the next test may have a disk of that name already."""
+        if device in self.attached:
+            # Succeeds even while somebody reads the device; then it ends with the last close.
+            run(["losetup", "--detach", device])
+            self.attached.remove(device)
 
     def backing_file(self, size, fill=0xA5):
         """A file that holds the byte `fill` throughout, for loop_device()."""

@@ -28,7 +28,7 @@ class TableTestCase(TestCase):
         result = run(["sfdisk", *options, disk], input=script.encode())
         self.assertEqual(result.code, 0, result)
         if disk is not path:
-            run(["losetup", "--detach", disk])
+            self.detach(disk)
         return path
 
     def gpt_image(self, size, partitions, sector_size=512, name=None):
