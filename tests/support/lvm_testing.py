@@ -30,7 +30,7 @@ class PhysicalVolume:
         self._lvm(device, "vgcreate", "--yes", "-s", "1m", group, device)
         self.text_path = test.path()
         self._lvm(device, "vgcfgbackup", "-f", self.text_path, group)
-        test._detach(device)
+        test.detach(device)
         self.text = self.text_path.read_text()
         self.begin = int(re.search(r"pe_start = (\d+)", self.text)[1]) * 512
         self.extents = int(re.search(r"pe_count = (\d+)", self.text)[1])
@@ -71,7 +71,7 @@ class PhysicalVolume:
         self.text_path.write_text(text)
         device = self._attach()
         self._lvm(device, "vgcfgrestore", "--force", "-f", self.text_path, self.group)
-        self.test._detach(device)
+        self.test.detach(device)
 
     def pieces(self, name):
         """[offset in the physical volume, length] in the volume's order."""
