@@ -72,6 +72,10 @@ std::uint64_t digest_stream(io::Ring& ring, io::Source& stream, io::ChunkLedger&
   if (stop_flag().load() != 0) {
     throw io::Error(io::ErrorKind::cancelled, stream.name(), "stopped");
   }
+  if (reader.stream_end() == 0) {
+    // Every disk would be the same as that, and whoever was to send it may have failed.
+    throw io::Error::format(stream.name(), 0, "ended before its first byte");
+  }
   return reader.stream_end();
 }
 

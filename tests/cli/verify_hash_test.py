@@ -160,8 +160,17 @@ class Verify(TestCase):
             result = self.imgtool("verify", *args, "--json")
             self.assertEqual(result.code, 1, f"\n{result!r}")
             self.assertEqual(result.json["error"]["path"], str(self.dir / "no"))
-        for args in ([], [image], ["-", image], [image, image, "--sample=1"]):
+        for args in ([], [image], ["-"], [image, image, "--sample=1"]):
             self.assertEqual(self.imgtool("verify", *args, input=b"").code, 2, args)
+
+    def test_standard_input(self):
+        image = self.dense_image(3 * MiB + 5)
+        content = image.read_bytes()
+        self.assertEqual(self.imgtool("verify", "-", image, input=content).code, 0)
+        self.assertEqual(self.imgtool("verify", "-", image, input=content[:-1] + b"?").code, 4)
+        nothing = self.imgtool("verify", "-", image, input=b"")
+        self.assertEqual(nothing.code, 1)
+        self.assertIn("before its first byte", nothing.err)
 
 
 class Hash(TestCase):
