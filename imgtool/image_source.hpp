@@ -25,6 +25,9 @@ class ImageSource {
 
   [[nodiscard]] io::Source& source() { return image_ ? *image_ : *stream_; }
 
+  // Plain bytes from a pipe, with nothing in them that says whether all of them came.
+  [[nodiscard]] bool is_raw_pipe() const { return stream_ != nullptr; }
+
   // Chunks are best multiples of this, in bytes; a power of two.
   [[nodiscard]] std::uint64_t cluster_size() const { return image_ ? image_->cluster_size() : 1; }
 

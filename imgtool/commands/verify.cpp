@@ -72,10 +72,6 @@ std::uint64_t digest_stream(io::Ring& ring, io::Source& stream, io::ChunkLedger&
   if (stop_flag().load() != 0) {
     throw io::Error(io::ErrorKind::cancelled, stream.name(), "stopped");
   }
-  if (reader.stream_end() == 0) {
-    // Every disk would be the same as that, and whoever was to send it may have failed.
-    throw io::Error::format(stream.name(), 0, "ended before its first byte");
-  }
   return reader.stream_end();
 }
 
@@ -193,6 +189,10 @@ int run_verify(const Arguments& arguments) {
   io::ChunkLedger ledger(copy.chunk_size);
   const std::uint64_t size =
       source.seekable() ? *source.size() : digest_stream(*ring, source, ledger, copy, progress);
+  if (size == 0 && image.is_raw_pipe()) {
+    // Every disk would be the same as that, and whoever was to send it may have failed.
+    throw io::Error::format(source.name(), 0, "ended before its first byte");
+  }
   auto compared = open_targets(*ring, targets, source, size);
 
   io::VerifyOptions options;
