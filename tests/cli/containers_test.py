@@ -93,7 +93,7 @@ class Streams(ContainerTestCase):
         self.assert_content("-", content, input=content)
 
     def test_from_a_pipe_that_is_shorter_than_what_is_looked_at(self):
-        for content in (b"", b"\x1f", b"\x1f\x8b", b"BZh", b"\x28\xb5\x2f", b"abc"):
+        for content in (b"\x1f", b"\x1f\x8b", b"BZh", b"\x28\xb5\x2f", b"abc"):
             with self.subTest(content=content):
                 self.assert_content("-", content, input=content)
 
