@@ -3,6 +3,7 @@
 #include <thread>
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
 #include <nlohmann/json.hpp>
 
@@ -67,6 +68,12 @@ ImageAnalysis analyze(const Options& o) {
   formats::OpenOptions open = o.open;
   open.workers = &workers;
   const auto image = formats::open_image(*ring, o.path, open);
+  if (!image->seekable()) {
+    throw io::Error(io::ErrorKind::unsupported, o.path,
+                    fmt::format("is a {} stream, which can be read only once, from its start; "
+                                "unpack it first",
+                                name_of(image->format())));
+  }
   ImageAnalysis analysis;
   analysis.path = o.path;
   analysis.format = image->format();

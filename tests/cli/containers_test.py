@@ -147,7 +147,10 @@ class Streams(ContainerTestCase):
         info = self.imgtool_ok("info", "--json", packed).json
         self.assertEqual((info["format"], info["virtual-size"]), ("gz", None))
         self.assertIn("unknown", self.imgtool_ok("info", packed).out)
-        self.assertEqual(self.imgtool("map", packed).code, 1)
+        for command in ("map", "analyze"):
+            result = self.imgtool(command, packed)
+            self.assertEqual(result.code, 1, f"\n{result!r}")
+            self.assertIn("stream", result.err)
 
     def test_f_raw_takes_it_as_it_is(self):
         packed = COMPRESSORS["gz"](sample(MiB))
