@@ -63,7 +63,7 @@ Header read_header(DiskView& container, const Geometry& geometry, std::uint32_t 
   constexpr std::uint32_t largest_worthwhile = 16384;
   const std::uint64_t begin = geometry.first_block(ag) * geometry.block_size;
   if (geometry.block_size <= largest_worthwhile) {
-    (void)container.read(begin, 4 * (geometry.block_size + geometry.sector_size));
+    (void)container.read(begin, std::size_t{4} * (geometry.block_size + geometry.sector_size));
   }
   return parse_header(container.read(begin + geometry.sector_size, geometry.sector_size), geometry,
                       ag);
