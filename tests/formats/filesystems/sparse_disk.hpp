@@ -21,7 +21,12 @@ class SparseDisk final : public io::Source {
   explicit SparseDisk(std::uint64_t size) : size_(size) {}
 
   void write(std::uint64_t offset, std::span<const std::byte> bytes) {
-    for (std::size_t i = 0; i < bytes.size(); ++i) at(offset + i) = bytes[i];
+    while (!bytes.empty()) {
+      const auto here = std::min<std::size_t>(bytes.size(), sector_bytes - offset % sector_bytes);
+      std::copy_n(bytes.begin(), here, &at(offset));
+      offset += here;
+      bytes = bytes.subspan(here);
+    }
   }
   template <class Integer>
   void put(std::uint64_t offset, Integer value) {
