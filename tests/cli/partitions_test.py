@@ -2,7 +2,7 @@
 import os
 import pathlib
 
-from imgtool_testing import (KiB, MiB, flip_byte, main, requires, requires_fault_disk,
+from imgtool_testing import (KiB, MiB, check, flip_byte, main, requires, requires_fault_disk,
                              requires_root, run, sha256)
 from table_testing import DISK_ID, SIGNATURE, TableTestCase, guid
 
@@ -247,6 +247,18 @@ class PartitionsTest(TableTestCase):
                     self.assertEqual(table["left-out-bytes"], max(0, SIZE - size))
         self.imgtool_ok("verify", image, *disks)
         self.assertEqual(self.imgtool("verify", image, self.loop_device(LEAST - 512)).code, 4)
+
+    @requires_root
+    @requires("qemu-img")
+    def test_from_a_compressed_qcow2_image(self):
+        raw, image = self.gpt_image(SIZE, PARTITIONS), self.path("golden.qcow2")
+        check("qemu-img", "convert", "-c", "-O", "qcow2", raw, image)
+        disks = [self.loop_device(size) for size in (8 * MiB, SIZE, 20 * MiB)]
+        self.burn(image, *disks, "--grow-last")
+        for disk in disks:
+            self.assert_healthy(disk)
+            self.assert_partitions_equal(raw, disk, PARTITIONS.values())
+        self.imgtool_ok("verify", image, disks[2])
 
     @requires_root
     def test_4kn_disks(self):
