@@ -18,6 +18,7 @@ constexpr std::uint64_t largest_l1_bytes = 32 * io::MiB;
 constexpr std::uint64_t most_l2_tables = std::uint64_t{2} << 20;
 constexpr std::uint64_t most_l1_entries = std::uint64_t{64} << 20;      // read, over all snapshots
 constexpr std::uint64_t most_bitmap_entries = std::uint64_t{64} << 20;  // over all bitmaps
+constexpr std::uint64_t clusters_between_looks = 65536;                 // at the stop flag
 constexpr std::uint64_t refcount_table_reserved_mask = 511;
 constexpr std::uint64_t bitmap_reserved_mask = 0xff000000000001fe;
 
@@ -30,9 +31,10 @@ struct L2Table {
 
 class Checker {
  public:
-  Checker(const io::File& file, const ProblemSink& tell)
+  Checker(const io::File& file, const ProblemSink& tell, const io::StopFlag& stop)
       : file_(file),
         tell_(tell),
+        stop_(stop),
         header_(read_header(file)),
         tables_(file),
         rules_{header_.geometry, header_.version > 2, header_.external_data},
@@ -69,6 +71,10 @@ class Checker {
 
   [[noreturn]] void refuse(std::string text) const {
     throw io::Error(io::ErrorKind::unsupported, file_.path(), std::move(text));
+  }
+
+  void throw_if_stopped() const {
+    if (stop_.load() != 0) throw io::Error(io::ErrorKind::cancelled, file_.path(), "stopped");
   }
 
   // --- problems ---
@@ -175,6 +181,8 @@ class Checker {
   }
 
   void count_l2_table(const L2Table& table) {
+    throw_if_stopped();
+    if (tables_.is_hole(table.offset, cluster_size())) return;
     const auto bytes = read(table.offset, cluster_size());
     HostOffset expected;
     for (std::uint64_t at = 0; at < bytes.size(); at += header_.geometry.l2_entry_bytes()) {
@@ -289,6 +297,7 @@ class Checker {
   void compare_counts() {
     std::uint64_t end = 0;
     for (std::uint64_t cluster = 0; cluster < references_.size(); ++cluster) {
+      if (cluster % clusters_between_looks == 0) throw_if_stopped();
       const std::uint64_t used = used_times(cluster);
       const auto counted = refcounts_.of(cluster);
       if (!counted) {
@@ -325,6 +334,7 @@ class Checker {
 
   const io::File& file_;
   ProblemSink tell_;
+  const io::StopFlag& stop_;
   Header header_;
   TableReader tables_;
   L2Rules rules_;
@@ -341,12 +351,13 @@ class Checker {
 
 }  // namespace
 
-CheckResult check(const io::File& file, const ProblemSink& tell) {
-  return Checker(file, tell).run();
+CheckResult check(const io::File& file, const ProblemSink& tell, const io::StopFlag& stop) {
+  return Checker(file, tell, stop).run();
 }
 
-CountedReferences count_references(const io::File& file) {
-  Checker checker(file, [](const std::string&) {});
+CountedReferences count_references(const io::File& file, const io::StopFlag& stop) {
+  Checker checker(
+      file, [](const std::string&) {}, stop);
   checker.count_all_but_refcounts();
   return checker.take_references();
 }

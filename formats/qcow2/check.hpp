@@ -12,6 +12,7 @@
 #include "formats/qcow2/refcounts.hpp"
 #include "formats/qcow2/references.hpp"
 #include "io/file.hpp"
+#include "io/observer.hpp"
 
 namespace formats::qcow2 {
 
@@ -38,8 +39,9 @@ using ProblemSink = std::function<void(const std::string& problem)>;
 inline constexpr std::uint64_t most_problems_told = 1000;
 
 // Throws Error when the header or the snapshot table is damaged, since nothing can be checked
-// then; ErrorKind::unsupported when the image is too large (see References).
-CheckResult check(const io::File& file, const ProblemSink& tell);
+// then; ErrorKind::unsupported when the image is too large (see References), and
+// ErrorKind::cancelled soon after `stop` was set.
+CheckResult check(const io::File& file, const ProblemSink& tell, const io::StopFlag& stop);
 
 // How often each cluster is used, leaving out the refcount table and its blocks: what new
 // refcounts have to say.
@@ -51,6 +53,6 @@ struct CountedReferences {
 };
 
 // Throws as check() does.
-CountedReferences count_references(const io::File& file);
+CountedReferences count_references(const io::File& file, const io::StopFlag& stop);
 
 }  // namespace formats::qcow2

@@ -62,6 +62,13 @@ Run Mapping::run_at(GuestOffset guest, std::uint64_t most) {
     run.length = std::min(run.length, most);
     return run;
   }
+  if (is_empty_table(l2)) {
+    const std::uint64_t covered = geometry.guest_bytes_per_l2();
+    Run run;
+    run.guest = guest;
+    run.length = std::min(covered - guest.value % covered, most);
+    return run;
+  }
   const std::uint64_t index = guest.value % geometry.guest_bytes_per_l2() / geometry.cluster_size();
   const HostOffset where = l2 + index * geometry.l2_entry_bytes();
   const auto entries = tables_.cached(where, geometry.cluster_size() - (where - l2));
@@ -87,6 +94,14 @@ Run Mapping::run_at(GuestOffset guest, std::uint64_t most) {
   }
   run.length = std::min(run.length, most);
   return run;
+}
+
+// A table in a hole of the file need not be read: a small file can name millions of them.
+bool Mapping::is_empty_table(HostOffset l2) {
+  if (l2 == known_table_) return false;
+  if (tables_.is_hole(l2, rules_.geometry.cluster_size())) return true;
+  known_table_ = l2;
+  return false;
 }
 
 // To the end of the range that has no L2 tables.

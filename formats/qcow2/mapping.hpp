@@ -45,6 +45,7 @@ class Mapping {
 
  private:
   [[nodiscard]] Run unallocated_l1_run(GuestOffset guest) const;
+  [[nodiscard]] bool is_empty_table(HostOffset l2);
   [[nodiscard]] L2Entry entry_in(std::span<const std::byte> entries, std::size_t index) const;
   [[nodiscard]] Run run_of(const L2Entry& entry, GuestOffset guest, HostOffset where) const;
   void refuse(const L2Entry& entry, GuestOffset guest, HostOffset where) const;
@@ -53,6 +54,7 @@ class Mapping {
   L2Rules rules_;
   std::vector<HostOffset> l1_;
   std::uint64_t guest_size_;
+  HostOffset known_table_;  // the last L2 table that is not a hole
 };
 
 }  // namespace formats::qcow2

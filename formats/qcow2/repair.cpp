@@ -36,8 +36,9 @@ void write_word(const io::File& file, HostOffset where, std::uint64_t word) {
 
 class Repairer {
  public:
-  Repairer(const io::File& file, CountedReferences counted)
+  Repairer(const io::File& file, CountedReferences counted, const io::StopFlag& stop)
       : file_(file),
+        stop_(stop),
         header_(read_header(file)),
         tables_(file),
         rules_{header_.geometry, header_.version > 2, header_.external_data},
@@ -103,7 +104,7 @@ class Repairer {
     good = good && !any_structure_is_shared() && all_used_have_a_block();
     if (!good) {
       used_ = References(header_.geometry, 0);  // frees the memory first
-      used_ = count_references(file_).references;
+      used_ = count_references(file_, stop_).references;
     }
     return good;
   }
@@ -216,7 +217,7 @@ class Repairer {
       const HostOffset l2 = table_offset(word);
       if (!l1_fault(word, header_.geometry, tables_.file_size()).empty()) continue;
       if (!used_.overlaps(where.value / cluster_size())) {
-        mend_word(where, word, only_use_of(l2), set);
+        mend_flag(where, word, l2, set);
       }
       if (!used_.overlaps(l2.value / cluster_size())) mend_l2(l2, set);
     }
@@ -232,19 +233,23 @@ class Repairer {
         mend_word(where, entry.word, false, set);
       } else if (has_space(entry, rules_)) {
         const HostOffset cluster = table_offset(entry.word);
-        if (header_.geometry.offset_in_cluster(cluster.value) != 0) {
+        if (header_.external_data) {
+          mend_word(where, entry.word, true, set);
+        } else if (header_.geometry.offset_in_cluster(cluster.value) != 0) {
           mend_unaligned(where, entry.word);
         } else {
-          mend_word(where, entry.word, header_.external_data || only_use_of(cluster), set);
+          mend_flag(where, entry.word, cluster, set);
         }
       }
     }
   }
 
-  // By the refcount that the cluster will have: of one that is not lowered, others may be.
-  [[nodiscard]] bool only_use_of(HostOffset offset) {
+  // By the refcount that the cluster will have: one that is not lowered may count lost entries.
+  void mend_flag(HostOffset where, std::uint64_t word, HostOffset offset, bool set) {
     const std::uint64_t cluster = offset.value / cluster_size();
-    return used(cluster) == 1 && (!some_lost_ || refcounts_.of(cluster).value_or(0) <= 1);
+    if (used(cluster) == 0) return;  // past the end of the file: the entry itself is damaged
+    const std::uint64_t stored = some_lost_ ? refcounts_.of(cluster).value_or(0) : 0;
+    mend_word(where, word, std::max(used(cluster), stored) == 1, set);
   }
 
   // Zeros need no place, so a wrong one can be forgotten.
@@ -263,6 +268,7 @@ class Repairer {
   }
 
   const io::File& file_;
+  const io::StopFlag& stop_;
   Header header_;
   TableReader tables_;  // as the file was before anything was written
   L2Rules rules_;
@@ -276,8 +282,8 @@ class Repairer {
 
 }  // namespace
 
-void repair(const io::File& file, RepairScope scope) {
-  Repairer(file, count_references(file)).run(scope);
+void repair(const io::File& file, RepairScope scope, const io::StopFlag& stop) {
+  Repairer(file, count_references(file, stop), stop).run(scope);
 }
 
 void mark_clean(const io::File& file) {

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "io/file.hpp"
+#include "io/observer.hpp"
 
 namespace formats::qcow2 {
 
@@ -21,8 +22,9 @@ enum class RepairScope : std::uint8_t {
   all,
 };
 
-// `file` is open for writing, and nobody else uses it (see lock_for_repair). Throws Error.
-void repair(const io::File& file, RepairScope scope);
+// `file` is open for writing, and nobody else uses it (see lock_for_repair). Throws Error;
+// ErrorKind::cancelled when `stop` is set before it has begun to write.
+void repair(const io::File& file, RepairScope scope, const io::StopFlag& stop);
 
 // Says in the header that the image was closed properly and is not corrupt: to be called when a
 // check after the repair found nothing wrong.

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cerrno>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "formats/big_endian.hpp"
 #include "formats/qcow2/entries.hpp"
@@ -19,6 +21,17 @@ void TableReader::read(HostOffset offset, std::span<std::byte> buffer,
                             fmt::format("{} of {} bytes goes past the end of the file ({} bytes)",
                                         what, buffer.size(), file_size_));
   }
+}
+
+bool TableReader::is_hole(HostOffset offset, std::uint64_t bytes) {
+  const io::ByteRange range{offset.value, bytes};
+  if (range.offset < hole_.offset || range.offset >= hole_.end()) {
+    const off_t data = lseek(file_.fd(), static_cast<off_t>(range.offset), SEEK_DATA);
+    if (data < 0 && errno != ENXIO) return false;  // a file system that cannot say
+    hole_ = io::range_between(range.offset, data < 0 ? std::max(file_size_, range.offset)
+                                                     : static_cast<std::uint64_t>(data));
+  }
+  return range.end() <= hole_.end();
 }
 
 std::span<const std::byte> TableReader::cached(HostOffset offset, std::uint64_t most) {

@@ -30,6 +30,10 @@ class TableReader {
   // Fills `buffer`; `what` is for the message when the file ends before. Throws Error.
   void read(HostOffset offset, std::span<std::byte> buffer, std::string_view what) const;
 
+  // Whether all of it reads as zeros because the file has no space there. Cheap to ask in ascending
+  // order.
+  [[nodiscard]] bool is_hole(HostOffset offset, std::uint64_t bytes);
+
   // What the cache has from `offset` on: at least 16 bytes where `offset` is a multiple of that,
   // at most `most`. Valid until the next call. `offset` + `most` lies inside the file.
   std::span<const std::byte> cached(HostOffset offset, std::uint64_t most);
@@ -44,6 +48,7 @@ class TableReader {
 
   const io::File& file_;
   std::uint64_t file_size_;
+  io::ByteRange hole_{};   // the last one that was found
   std::list<Page> pages_;  // the one used last is in front
   std::unordered_map<std::uint64_t, std::list<Page>::iterator> by_number_;
 };

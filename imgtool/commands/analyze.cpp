@@ -41,7 +41,8 @@ Qcow2Analysis analyze_qcow2(const std::string& path) {
   found.cluster_size = formats::qcow2::read_header(file).geometry.cluster_size();
   // What is damaged there is for check to tell; here it is a number that is missing.
   try {
-    found.check = formats::qcow2::check(file, [](const std::string&) {});
+    found.check = formats::qcow2::check(
+        file, [](const std::string&) {}, stop_flag());
     found.usage = formats::qcow2::read_usage(file);
   } catch (const io::Error& error) {
     if (error.kind() != io::ErrorKind::unsupported && error.kind() != io::ErrorKind::format) throw;

@@ -10,6 +10,7 @@
 #include "imgtool/escape.hpp"
 #include "imgtool/image_options.hpp"
 #include "imgtool/report.hpp"
+#include "imgtool/signals.hpp"
 #include "io/error.hpp"
 
 namespace imgtool {
@@ -101,9 +102,10 @@ bool only_flags(const CheckResult& result) {
 bool repair_once(const io::File& file, Repair repair, const CheckResult& found) {
   if (found.clean()) return false;
   if (repair == Repair::all) {
-    formats::qcow2::repair(file, RepairScope::all);
+    formats::qcow2::repair(file, RepairScope::all, stop_flag());
   } else {
-    formats::qcow2::repair(file, only_flags(found) ? RepairScope::flags : RepairScope::leaks);
+    formats::qcow2::repair(file, only_flags(found) ? RepairScope::flags : RepairScope::leaks,
+                           stop_flag());
   }
   return true;
 }
@@ -112,12 +114,12 @@ bool repair_once(const io::File& file, Repair repair, const CheckResult& found) 
 Outcome check_and_repair(const io::File& file, Repair repair, const ProblemSink& tell) {
   constexpr int most_rounds = 3;
   const auto tell_nobody = [](const std::string&) {};
-  Outcome outcome{formats::qcow2::check(file, tell)};
+  Outcome outcome{formats::qcow2::check(file, tell, stop_flag())};
   if (repair == Repair::none) return outcome;
   const CheckResult before = outcome.result;
   for (int round = 0; round < most_rounds; ++round) {
     if (!repair_once(file, repair, outcome.result)) break;
-    outcome.result = formats::qcow2::check(file, tell_nobody);
+    outcome.result = formats::qcow2::check(file, tell_nobody, stop_flag());
   }
   if (outcome.result.errors == 0 && outcome.result.corruptions == 0) {
     formats::qcow2::mark_clean(file);
@@ -175,6 +177,7 @@ int run_check(const Arguments& arguments) {
     json ? print_as_json(path, outcome) : print_as_text(outcome);
     return code_of(outcome.result);
   } catch (const io::Error& error) {
+    if (error.kind() == io::ErrorKind::cancelled) throw;
     Failure failure = describe_failure(std::current_exception(), 0);
     const bool unsupported = error.kind() == io::ErrorKind::unsupported;
     failure.exit_code = unsupported ? unsupported_code : failed_code;

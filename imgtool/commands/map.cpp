@@ -8,6 +8,7 @@
 #include "imgtool/exit_code.hpp"
 #include "imgtool/image_options.hpp"
 #include "imgtool/report.hpp"
+#include "imgtool/signals.hpp"
 #include "io/error.hpp"
 
 namespace imgtool {
@@ -93,6 +94,9 @@ void print_map(formats::Image& image, io::ByteRange wanted, bool json) {
   MapPrinter printer(json);
   std::optional<Placement> held;
   for (std::uint64_t offset = wanted.offset; offset < wanted.end();) {
+    if (stop_flag().load() != 0) {
+      throw io::Error(io::ErrorKind::cancelled, image.name(), "stopped");
+    }
     Placement next = image.placement_at(offset);
     next.range.length = std::min(next.range.length, wanted.end() - offset);
     offset += next.range.length;

@@ -17,6 +17,8 @@ namespace {
 
 using namespace formats::qcow2;
 
+const io::StopFlag never_stop{0};
+
 struct Piece {
   Run run;
   std::vector<std::byte> stored;
@@ -62,7 +64,8 @@ std::optional<std::vector<Piece>> disk_of(const io::File& file) {
 
 std::optional<CheckResult> check_quietly(const io::File& file) {
   try {
-    return check(file, [](const std::string&) {});
+    return check(
+        file, [](const std::string&) {}, never_stop);
   } catch (const io::Error&) {
     return {};
   }
@@ -77,7 +80,7 @@ void repair_and_compare(std::span<const std::uint8_t> content, RepairScope scope
     return;
   }
   const auto disk = disk_of(file);
-  repair(file, scope);
+  repair(file, scope, never_stop);
   const auto left = check_quietly(file);
   if (!left) std::abort();
   if (scope == RepairScope::leaks && left->leaks > found->leaks) std::abort();
