@@ -11,7 +11,7 @@
 
 namespace formats::filesystems::btrfs {
 
-inline constexpr std::uint64_t superblock_offset = 64 * 1024;
+inline constexpr std::uint64_t superblock_offset = std::uint64_t{64} * 1024;
 inline constexpr std::size_t superblock_size = 4096;
 inline constexpr std::string_view repair =
     "let btrfs check look at it, or make it anew from a backup";

@@ -1,6 +1,7 @@
 #include "formats/filesystems/btrfs/tree.hpp"
 
 #include <fmt/format.h>
+#include <cassert>
 
 #include "formats/filesystems/doubt.hpp"
 #include "formats/little_endian.hpp"
@@ -91,6 +92,7 @@ std::vector<std::byte> TreeReader::read_block(const Walk& walk, std::uint64_t ad
   const Chunk* chunk = chunks_.find(address, super_.node_size);
   walk.check(chunk != nullptr && address % super_.sector_size == 0,
              "a block outside of all chunks");
+  assert(chunk != nullptr);
   std::vector<std::byte> block =
       container_.read(chunk->places[0] + (address - chunk->address), super_.node_size);
   walk.check(has_right_checksum(block), "wrong checksum");
