@@ -135,6 +135,11 @@ std::string fault(const GptCopy& copy, std::span<const std::byte> header, std::u
   const bool shares_header =
       copy.header_at >= copy.entries_at && copy.header_at - copy.entries_at < table.array_blocks();
   if (shares_header) return "its entries lie over its header";
+  // A backup that is written elsewhere one day must not come to lie over the first copy.
+  const bool primary = copy.header_at == 1;
+  if (primary && copy.entries_at + table.array_blocks() > table.first_usable) {
+    return "its entries lie where partitions may lie";
+  }
   const std::uint64_t most_blocks = most_bytes / table.sector_size;
   if (table.first_usable > table.last_usable || table.last_usable >= most_blocks ||
       copy.other >= most_blocks) {

@@ -41,7 +41,8 @@ def patch(path, offset, content):
 def main():
     CORPUS.mkdir(parents=True, exist_ok=True)
     for stale in CORPUS.iterdir():
-        stale.unlink()
+        if not stale.name.startswith("found_"):  # what fuzzing found stays
+            stale.unlink()
     sfdisk("gpt", gpt_lines((4, 4), (8, 6)))
     sfdisk("gpt_out_of_order", gpt_lines((8, 6), (4, 4)))
     patch(sfdisk("gpt_primary_bad", gpt_lines((4, 4))), 512, bytes(64))

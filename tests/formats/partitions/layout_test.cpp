@@ -61,6 +61,17 @@ TEST(Layout, TheBackupIsUsedWhenThePrimaryIsBad) {
   }
 }
 
+TEST(Layout, APrimaryWhoseEntriesLieAmongPartitionsIsBad) {
+  TableDisk disk = gpt_disk(4 * MiB, 512, {{2048, 4095}});
+  Gpt table = *disk.layout().gpt;
+  table.primary_entries = 5000;
+  disk.put(table.primary_patches());
+  const Layout layout = disk.layout();
+  EXPECT_FALSE(layout.primary_valid);
+  EXPECT_TRUE(layout.backup_valid);
+  EXPECT_THAT(layout.problems.front(), HasSubstr("where partitions may lie"));
+}
+
 TEST(Layout, NeitherCopyIsNoTable) {
   TableDisk disk = gpt_disk(4 * MiB, 512, {{2048, 4095}});
   disk.bytes()[600] ^= std::byte{1};
