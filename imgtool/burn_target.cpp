@@ -203,7 +203,7 @@ void BurnTarget::start(io::Ring& ring) {
   if (!device_ && options_.image_size && file().size() < *options_.image_size) {
     file().truncate(*options_.image_size);
   }
-  options.starts_as_zeros = output_ != nullptr && !options_.resume;
+  options.starts_as_zeros = options_.starts_as_zeros || (output_ != nullptr && !options_.resume);
   if (device_ && options_.discard == Discard::always && !options_.resume) {
     std::array<std::uint64_t, 2> all = {0, capacity_};
     if (ioctl(file().fd(), BLKDISCARD, all.data()) != 0) {

@@ -31,6 +31,7 @@ struct BurnTargetOptions {
   Direct direct = Direct::automatic;
   Discard discard = Discard::automatic;
   bool resume = false;
+  bool starts_as_zeros = false;  // the caller says so; zeros are not written then
 };
 
 class BurnTarget {

@@ -11,6 +11,7 @@
 #include "formats/partitions/fit.hpp"
 #include "imgtool/content_hash.hpp"
 #include "imgtool/signals.hpp"
+#include "imgtool/usage_error.hpp"
 #include "io/content_digest.hpp"
 #include "io/device_usage.hpp"
 #include "io/error.hpp"
@@ -20,18 +21,10 @@
 namespace imgtool {
 namespace {
 
-io::File standard_output() {
-  if (isatty(STDOUT_FILENO) != 0) {
-    throw io::Error(io::ErrorKind::refused, "standard output",
-                    "is a terminal; redirect the image to a file or a pipe");
-  }
-  // A pipe is opened anew, to be non-blocking for us and not for whoever else has it.
-  struct stat found {};
-  const bool pipe = fstat(STDOUT_FILENO, &found) == 0 && S_ISFIFO(found.st_mode);
-  int fd = pipe ? open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC) : -1;
-  if (fd < 0) fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
-  if (fd < 0) throw io::Error::system("open", "standard output", errno);
-  return {io::FileDescriptor(fd), "standard output"};
+// Raw, as it always was: it can be resumed, and go to a pipe.
+bool is_plain_raw(const OutputPlan& plan) {
+  return plan.format == formats::Format::raw &&
+         plan.preallocation == formats::qcow2::Preallocation::off;
 }
 
 }  // namespace
@@ -45,10 +38,11 @@ CaptureJob::CaptureJob(io::Ring& ring, CaptureOptions options, const TuningOptio
   std::vector<io::QueueLimits> queues;
   if (device != nullptr) queues.push_back(inventory_.queue_limits(*device));
   copy_options_ = choose_copy_options(tuning, size_, queues);
+  OutputPlan plan = plan_target();
   open_journal();
-  open_target();
+  open_target(std::move(plan));
   if (options_.bmap) bmap_file_ = std::make_unique<io::OutputFile>(*options_.bmap, options_.force);
-  copies_.front().target = target_.get();
+  if (target_) copies_.front().target = target_.get();
 }
 
 void CaptureJob::open_source() {
@@ -130,7 +124,31 @@ void CaptureJob::open_journal() {
   };
 }
 
-void CaptureJob::open_target() {
+OutputPlan CaptureJob::plan_target() {
+  options_.target.force = options_.force;
+  OutputPlan plan = plan_output(options_.target, options_.output, size_);
+  check_plan(plan, size_);
+  if (options_.mapfile && !is_plain_raw(plan)) {
+    throw UsageError("capture: --mapfile works with plain raw images only");
+  }
+  return plan;
+}
+
+void CaptureJob::open_image(OutputPlan plan) {
+  workers_.emplace(options_.threads);
+  image_ = std::make_unique<ImageOutput>(ring_, std::move(plan), size_,
+                                         std::vector<std::string>{options_.device}, *workers_,
+                                         nullptr, stop_flag());
+  image_->start();
+  image_->suit(copy_options_, options_.threads);
+  copies_.front().target = &image_->target();
+}
+
+void CaptureJob::open_target(OutputPlan plan) {
+  if (!is_plain_raw(plan)) {
+    open_image(std::move(plan));
+    return;
+  }
   if (options_.output == "-") {
     pipe_ = standard_output();
     target_ = std::make_unique<io::PipeTarget>(ring_, pipe_, stop_flag());
@@ -192,6 +210,7 @@ void CaptureJob::run(io::CopyObserver& observer) {
       const std::string text = formats::bmap::to_text(*bmap_);
       bmap_file_->file().write_at(0, std::as_bytes(std::span(text)));
     }
+    if (image_) image_->finish(size_);
     if (output_) {
       output_->file().truncate(size_);
       output_->publish();
@@ -229,6 +248,11 @@ void CaptureJob::copy(io::CopyObserver& observer) {
   if (copies_.front().error) throw *copies_.front().error;
   if (digest) digest_ = digest->hex();
   if (recorder) bmap_ = recorder->take(size_);
+}
+
+std::uint64_t CaptureJob::data_bytes() const {
+  const auto stored = image_ ? image_->content_bytes() : std::nullopt;
+  return stored.value_or(copies_.front().data_bytes);
 }
 
 // A resumed run has not seen all of the content; the image has it.

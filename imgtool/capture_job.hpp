@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "formats/bmap/bmap.hpp"
+#include "imgtool/image_output.hpp"
 #include "imgtool/job.hpp"
 #include "imgtool/journal_file.hpp"
 #include "imgtool/unused_space.hpp"
@@ -32,6 +33,8 @@ struct CaptureOptions {
   std::optional<std::string> mapfile;
   std::optional<io::DigestAlgorithm> digest;
   std::optional<std::string> bmap;  // where to write the block map
+  OutputOptions target;
+  unsigned threads = 1;
 };
 
 class CaptureJob {
@@ -50,7 +53,7 @@ class CaptureJob {
 
   // After run():
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
-  [[nodiscard]] std::uint64_t data_bytes() const noexcept { return copies_.front().data_bytes; }
+  [[nodiscard]] std::uint64_t data_bytes() const;
   [[nodiscard]] std::vector<io::ByteRange> unreadable() const;  // ascending
   [[nodiscard]] const std::string& digest() const noexcept { return digest_; }
   // With to_last_partition: what of the disk was left out at its end, and whether the
@@ -67,7 +70,9 @@ class CaptureJob {
   void stop_behind_partitions();
   void find_unused();
   [[nodiscard]] io::Source& source();
-  void open_target();
+  [[nodiscard]] OutputPlan plan_target();
+  void open_target(OutputPlan plan);
+  void open_image(OutputPlan plan);
   void open_journal();
   void copy(io::CopyObserver& observer);
   void check_unused();
@@ -93,7 +98,10 @@ class CaptureJob {
 
   std::optional<JournalFile> journal_file_;
   std::vector<io::ByteRange> lost_;  // in this run
+  // A raw image that can be gone on with is written through `output_`, any other by `image_`.
   std::unique_ptr<io::OutputFile> output_;
+  std::optional<io::WorkerPool> workers_;
+  std::unique_ptr<ImageOutput> image_;
   io::File pipe_;
   std::unique_ptr<io::Target> target_;
   std::vector<io::CopyTarget> copies_;

@@ -10,7 +10,7 @@
 #include "io/byte_range.hpp"
 #include "io/digest.hpp"
 #include "io/task.hpp"
-#include "io/task_group.hpp"
+#include "io/turnstile.hpp"
 #include "io/worker_pool.hpp"
 
 namespace io {
@@ -25,21 +25,16 @@ class ContentDigest {
   Task<> update_zeros(ByteRange range);
 
   // A chunk will never come: whoever waits for it goes on, and there will be no digest.
-  void abandon();
+  void abandon() { turnstile_.abandon(); }
 
   // Lower-case hex, of all that was handed in.
   [[nodiscard]] std::string hex();
 
  private:
-  Task<bool> take_turn(std::uint64_t offset);
-  void end_turn(std::uint64_t next_offset);
-
   Ring& ring_;
   WorkerPool& worker_;
   Digest digest_;
-  WaitList turns_;
-  std::uint64_t position_ = 0;
-  bool abandoned_ = false;
+  Turnstile turnstile_;
 };
 
 }  // namespace io

@@ -17,37 +17,36 @@ constexpr std::chrono::milliseconds patience{200};
 }  // namespace
 
 PipeTarget::PipeTarget(Ring& ring, File& file, const StopFlag& stop)
-    : ring_(ring), file_{{file.fd(), -1}, file.path()}, stop_(stop), turns_(ring) {
+    : ring_(ring), file_{{file.fd(), -1}, file.path()}, stop_(stop), turnstile_(ring) {
   fcntl(file.fd(), F_SETPIPE_SZ, pipe_size);
 }
 
 Task<> PipeTarget::take_turn(std::uint64_t offset) {
-  while (position_ != offset && !abandoned_) co_await turns_.wait();
-  if (abandoned_) throw Error(ErrorKind::cancelled, file_.path, "an earlier piece is missing");
+  const bool mine = co_await turnstile_.turn(offset);
+  if (!mine) throw Error(ErrorKind::cancelled, file_.path, "an earlier piece is missing");
 }
-
-void PipeTarget::end_turn() { turns_.wake_all(); }
 
 Task<> PipeTarget::write(std::uint64_t offset, Buffer buffer) {
   co_await take_turn(offset);
   for (std::size_t done = 0; done < buffer.bytes.size(); done += piece) {
     const auto length = std::min(piece, buffer.bytes.size() - done);
-    co_await send(buffer.subspan(done, length));
+    co_await send(offset + done, buffer.subspan(done, length));
   }
-  end_turn();
+  turnstile_.pass(offset + buffer.bytes.size());
 }
 
 Task<> PipeTarget::zero(ByteRange range) {
   co_await take_turn(range.offset);
   const AlignedMemory zeros(piece);
   for (std::uint64_t done = 0; done < range.length; done += piece) {
-    co_await send(zeros.buffer().first(std::min<std::uint64_t>(piece, range.length - done)));
+    const auto length = std::min<std::uint64_t>(piece, range.length - done);
+    co_await send(range.offset + done, zeros.buffer().first(length));
   }
-  end_turn();
+  turnstile_.pass(range.end());
 }
 
 // io_uring waits even on a non-blocking pipe, so room is waited for before each write.
-Task<> PipeTarget::send(Buffer buffer) {
+Task<> PipeTarget::send(std::uint64_t offset, Buffer buffer) {
   std::size_t done = 0;
   while (done < buffer.bytes.size()) {
     const std::int64_t ready = co_await ring_.await_writable(file_.file.fd, patience);
@@ -62,10 +61,9 @@ Task<> PipeTarget::send(Buffer buffer) {
     if (count < 0) {
       abandon();
       throw Error::system("write", file_.path, static_cast<int>(-count),
-                          ByteRange{position_, rest.bytes.size()});
+                          ByteRange{offset + done, rest.bytes.size()});
     }
     done += static_cast<std::size_t>(count);
-    position_ += static_cast<std::uint64_t>(count);
   }
 }
 
@@ -75,11 +73,6 @@ Task<> PipeTarget::flush() {
   if (result < 0 && result != -EINVAL && result != -EROFS) {
     throw Error::system("flush", file_.path, static_cast<int>(-result));
   }
-}
-
-void PipeTarget::abandon() {
-  abandoned_ = true;
-  turns_.wake_all();
 }
 
 }  // namespace io

@@ -4,8 +4,8 @@
 #include "io/file.hpp"
 #include "io/observer.hpp"
 #include "io/target.hpp"
-#include "io/task_group.hpp"
 #include "io/transfer.hpp"
+#include "io/turnstile.hpp"
 
 namespace io {
 
@@ -22,19 +22,16 @@ class PipeTarget final : public Target {
   Task<> write(std::uint64_t offset, Buffer buffer) override;
   Task<> zero(ByteRange range) override;
   Task<> flush() override;
-  void abandon() override;
+  void abandon() override { turnstile_.abandon(); }
 
  private:
   Task<> take_turn(std::uint64_t offset);
-  void end_turn();
-  Task<> send(Buffer buffer);
+  Task<> send(std::uint64_t offset, Buffer buffer);
 
   Ring& ring_;
   NamedFile file_;
   const StopFlag& stop_;
-  WaitList turns_;
-  std::uint64_t position_ = 0;
-  bool abandoned_ = false;
+  Turnstile turnstile_;
 };
 
 }  // namespace io

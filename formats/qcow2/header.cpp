@@ -8,14 +8,11 @@
 #include <fmt/format.h>
 
 #include "formats/big_endian.hpp"
+#include "formats/qcow2/header_layout.hpp"
 #include "io/error.hpp"
 
 namespace formats::qcow2 {
 namespace {
-
-constexpr std::uint32_t magic = 0x514649fb;  // "QFI\xfb"
-constexpr std::uint64_t v2_header_bytes = 72;
-constexpr std::uint64_t v3_header_bytes = 104;
 
 // qemu's limits.
 constexpr std::uint64_t largest_l1 = 32 * io::MiB;
@@ -25,46 +22,6 @@ constexpr std::uint64_t most_bitmaps = 65535;
 constexpr std::uint64_t largest_bitmap_directory = 1024 * most_bitmaps;
 constexpr std::uint64_t longest_backing_name = 1023;
 constexpr std::uint64_t longest_format_name = 15;
-
-// Where each field stands in the file.
-namespace at {
-constexpr std::size_t version = 4;
-constexpr std::size_t backing_offset = 8;
-constexpr std::size_t backing_size = 16;
-constexpr std::size_t cluster_bits = 20;
-constexpr std::size_t virtual_size = 24;
-constexpr std::size_t crypt_method = 32;
-constexpr std::size_t l1_size = 36;
-constexpr std::size_t l1_offset = 40;
-constexpr std::size_t refcount_table_offset = 48;
-constexpr std::size_t refcount_table_clusters = 56;
-constexpr std::size_t snapshot_count = 60;
-constexpr std::size_t snapshots_offset = 64;
-constexpr std::size_t incompatible = 72;
-constexpr std::size_t compatible = 80;
-constexpr std::size_t autoclear = 88;
-constexpr std::size_t refcount_order = 96;
-constexpr std::size_t header_length = 100;
-constexpr std::size_t compression_type = 104;
-}  // namespace at
-
-namespace incompatible_bit {
-constexpr std::uint64_t dirty = 1 << 0;
-constexpr std::uint64_t corrupt = 1 << 1;
-constexpr std::uint64_t external_data = 1 << 2;
-constexpr std::uint64_t compression = 1 << 3;
-constexpr std::uint64_t extended_l2 = 1 << 4;
-constexpr std::uint64_t known = (1 << 5) - 1;
-}  // namespace incompatible_bit
-
-namespace extension {
-constexpr std::uint32_t end = 0;
-constexpr std::uint32_t backing_format = 0xe2792aca;
-constexpr std::uint32_t feature_names = 0x6803f857;
-constexpr std::uint32_t bitmaps = 0x23852875;
-constexpr std::uint32_t encryption = 0x0537be77;
-constexpr std::uint32_t data_file = 0x44415441;
-}  // namespace extension
 
 class Parser {
  public:

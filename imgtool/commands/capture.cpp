@@ -43,6 +43,8 @@ void describe(CommandLine& line, Options& o) {
   line.option("bmap-out", text_into(capture.bmap, "FILE"),
               "write the image's block map here: what is not zeros, with checksums, for burn and "
               "for bmaptool copy");
+  output_options(line, capture.target);
+  line.option("threads", count_into(capture.threads, 1, most_threads), "threads for compressing");
   add_tuning_options(line, o.tuning);
   line.force_option(capture.force);
   line.job_options(o.job);
@@ -55,6 +57,8 @@ void describe(CommandLine& line, Options& o) {
                "the same without deleted files and other free space");
   line.example("imgtool capture --to-last-partition /dev/sdb golden.img",
                "an image for disks that are smaller, too");
+  line.example("imgtool capture -c --codec zstd /dev/sdb disk.qcow2",
+               "straight into a compressed qcow2 image");
   line.example("imgtool capture --rescue --mapfile disk.map /dev/sdb disk.img",
                "what can be saved of a failing disk");
   line.example("imgtool capture /dev/sdb - | ssh nas 'cat > disk.img'", "through a pipe");
@@ -80,6 +84,7 @@ void check(const CaptureOptions& capture, bool json) {
 
 int run_capture(const Arguments& arguments) {
   Options o;
+  o.capture.threads = all_threads();
   CommandLine line("capture",
                    "Reads a disk into an image file. Zeros become holes; the file gets its name "
                    "when it is complete and on the disk.");

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "io/task_group.hpp"
 #include "tests/io/engines.hpp"
 #include "tests/io/pattern.hpp"
 

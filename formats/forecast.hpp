@@ -1,0 +1,53 @@
+// How long an image file will be, before it is written.
+//
+// What is stored plainly is counted from the source's extents: an upper bound, since data may
+// turn out to be zeros. What is compressed is sampled: clusters spread evenly over the data, at
+// places that are always the same ones, are encoded, and the result is an interval.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "formats/format.hpp"
+#include "formats/qcow2/compress.hpp"
+#include "formats/qcow2/create_options.hpp"
+#include "io/source.hpp"
+#include "io/worker_pool.hpp"
+
+namespace formats {
+
+struct StoredForm {
+  Format format = Format::raw;  // raw or qcow2
+  qcow2::CreateOptions create;  // of qcow2
+  std::optional<qcow2::Codec> codec;
+  bool preallocated = false;  // zeros take space too
+};
+
+struct Forecast {
+  std::uint64_t least = 0;  // bytes; 99 of 100 images are between these two
+  std::uint64_t likely = 0;
+  std::uint64_t most = 0;             // nothing takes more; not only likely, unless `sampled`
+  std::uint64_t fully_allocated = 0;  // if every byte of the disk were stored plainly
+  bool sampled = false;
+};
+
+// The part of the source that is not known to be zeros, in whole clusters of the form; for raw
+// images in bytes.
+struct DataVolume {
+  std::uint64_t bytes = 0;
+  std::uint64_t tables = 0;  // L2 tables that are needed for it
+};
+DataVolume data_volume(io::Source& source, const StoredForm& form);
+
+// `source` is seekable. Bounds from the extents alone: `least` is what an image of nothing but
+// zeros would take.
+Forecast forecast_by_extents(io::Source& source, const StoredForm& form);
+
+// Reads and encodes `samples` clusters. Throws Error.
+Forecast forecast_by_samples(io::Ring& ring, io::Source& source, const StoredForm& form,
+                             io::WorkerPool& workers, unsigned samples);
+
+// An image of an empty disk of `size` bytes.
+Forecast forecast_for_size(std::uint64_t size, const StoredForm& form);
+
+}  // namespace formats

@@ -1,0 +1,127 @@
+// imgtool convert SRC DST, imgtool compress SRC DST
+#include <bit>
+#include <chrono>
+
+#include "imgtool/command.hpp"
+#include "imgtool/confirm.hpp"
+#include "imgtool/content_hash.hpp"
+#include "imgtool/convert_job.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/image_options.hpp"
+#include "imgtool/report.hpp"
+#include "imgtool/usage_error.hpp"
+
+namespace imgtool {
+namespace {
+
+struct Options {
+  ConvertOptions convert;
+  JobOptions job;
+  bool yes = false;
+};
+
+OptionValue hole_size_into(std::uint64_t& variable) {
+  OptionValue value = size_into(variable);
+  value.default_text = "4K";
+  value.set = [&variable](const std::string& word) {
+    const std::uint64_t size = parse_size(word);
+    if (size != 0 && (!std::has_single_bit(size) || size < 512 || size > io::GiB)) {
+      throw UsageError("has to be 0 or a power of two from 512 to 1G");
+    }
+    variable = size;
+  };
+  return value;
+}
+
+void describe(CommandLine& line, Options& o) {
+  ConvertOptions& convert = o.convert;
+  line.argument("SRC", convert.source,
+                "image or disk to read; never written to; - is standard input");
+  line.argument("DST", convert.output, "image to make, or disk to overwrite; - is standard output");
+  image_options(line, convert.open);
+  output_options(line, convert.target);
+  backing_options(line, convert.target);
+  line.option("sparse-size,S", hole_size_into(convert.target.smallest_hole),
+              "raw: shorter runs of zeros are written; 0 makes no holes at all");
+  line.option("existing,n", flag_into(convert.target.existing),
+              "write into DST, which is there already, in place");
+  line.option("target-is-zero", flag_into(convert.target.target_is_zero),
+              "with -n: DST reads as zeros all over, so zeros are not written");
+  line.option("yes", flag_into(o.yes), "do not ask before a disk is overwritten");
+  line.option("digest", digest_algorithm_into(convert.digest),
+              "print this digest of the disk's content, computed on the way");
+  line.option("threads", count_into(convert.threads, 1, most_threads),
+              "threads for (de)compressing");
+  line.option("rate", size_into(convert.rate), "at most so many bytes a second; 0 is no limit");
+  line.force_option(convert.target.force);
+  line.job_options(o.job);
+  line.exit_code(exit_code::refused,
+                 "DST exists, is in use, too small or not confirmed; or SRC names other files");
+}
+
+void ask(const ConvertJob& job, bool yes) {
+  const auto disks = job.disks();
+  if (disks.empty()) return;
+  ConfirmOptions options;
+  options.yes = yes;
+  confirm("everything on this disk will be overwritten:", disks, options);
+}
+
+int run(CommandLine& line, Options& o) {
+  OutputOptions& target = o.convert.target;
+  if (target.smallest_hole == 0) {
+    target.smallest_hole = 4 * io::KiB;
+    target.creation.emplace_back("preallocation=full");
+  }
+  const bool json = line.common().json;
+  if (o.convert.output == "-" && json) {
+    throw UsageError("--json and the image (-) both want standard output");
+  }
+  const auto ring = make_ring(o.job, 64);
+  ConvertJob job(*ring, o.convert);
+  ask(job, o.yes);
+  const std::string warning = job.check_space();
+  Progress progress({o.convert.output}, o.job);
+  if (!warning.empty()) progress.say(warning);
+  const auto begin = std::chrono::steady_clock::now();
+  job.run(progress);
+  progress.finish();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  report_conversion(job, seconds.count(), json);
+  return exit_code::done;
+}
+
+}  // namespace
+
+int run_convert(const Arguments& arguments) {
+  Options o;
+  o.convert.threads = all_threads();
+  CommandLine line("convert",
+                   "Makes an image of another format, or with other options, in one pass. Zeros "
+                   "take no space; the file gets its name when it is complete and on the disk.");
+  describe(line, o);
+  line.example("imgtool convert golden.img golden.qcow2", "raw to qcow2");
+  line.example("imgtool convert -c --codec zstd golden.img golden.qcow2", "... compressed");
+  line.example("imgtool convert -O qcow2 -B base.qcow2 vm.qcow2 thin.qcow2",
+               "only what differs from base.qcow2");
+  if (const auto exit = line.parse(arguments)) return *exit;
+  return run(line, o);
+}
+
+int run_compress(const Arguments& arguments) {
+  Options o;
+  o.convert.threads = all_threads();
+  CommandLine line("compress",
+                   "Makes a compressed image: convert -c, whose format is qcow2 unless the "
+                   "suffix of DST or -O say otherwise.");
+  describe(line, o);
+  line.example("imgtool compress golden.img golden.qcow2", "a compressed qcow2 image");
+  line.example("imgtool compress --codec zstd --level 19 golden.img golden.qcow2",
+               "... as small as it gets");
+  if (const auto exit = line.parse(arguments)) return *exit;
+  o.convert.target.compress = true;
+  if (!o.convert.target.format) o.convert.target.format = formats::Format::qcow2;
+  return run(line, o);
+}
+
+}  // namespace imgtool

@@ -1,0 +1,94 @@
+// imgtool create FILE SIZE
+#include <optional>
+#include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "imgtool/backing_file.hpp"
+#include "imgtool/command.hpp"
+#include "imgtool/escape.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/human.hpp"
+#include "imgtool/image_output.hpp"
+#include "imgtool/job.hpp"
+#include "imgtool/report.hpp"
+#include "imgtool/signals.hpp"
+#include "imgtool/usage_error.hpp"
+#include "io/error.hpp"
+#include "io/system_roots.hpp"
+#include "io/task_group.hpp"
+
+namespace imgtool {
+namespace {
+
+struct Options {
+  std::string path;
+  std::optional<std::string> size_word;
+  OutputOptions target;
+  bool follow_references = false;
+  JobOptions job;
+};
+
+void describe(CommandLine& line, Options& o) {
+  line.argument("FILE", o.path, "image to make");
+  line.argument("SIZE", o.size_word, "of its disk (default: that of the backing file)");
+  line.option("format,f", output_format_into(o.target.format),
+              "format of the image (default: by its suffix, else raw)");
+  creation_option(line, o.target);
+  line.option("backing,b", text_into(o.target.backing, "BASE"),
+              "qcow2: the image whose content it starts with");
+  line.option("backing-format,F", output_format_into(o.target.backing_format),
+              "format of BASE (default: its content decides)");
+  line.option("follow-references", flag_into(o.follow_references),
+              "open the files that BASE names");
+  line.force_option(o.target.force);
+  line.job_options(o.job);
+  line.exit_code(exit_code::refused, "FILE exists");
+  line.example("imgtool create disk.qcow2 20G", "an empty disk");
+  line.example("imgtool create -b base.qcow2 vm.qcow2", "one that starts as base.qcow2");
+}
+
+std::uint64_t create(Options& o) {
+  const auto ring = make_ring(o.job, 16);
+  io::WorkerPool workers(1);
+  std::optional<std::uint64_t> size;
+  if (o.size_word) size = parse_size(*o.size_word);
+  // Before the backing file is known there is nothing to compare sizes with.
+  OutputPlan plan = plan_output(o.target, o.path, size.value_or(0));
+  std::vector<std::string> sources;
+  if (o.target.backing) {
+    BackingFile backing(*ring, o.target, plan, o.follow_references, workers);
+    sources.push_back(backing.path());
+    if (!size) size = backing.image().size();
+  }
+  if (!size) throw UsageError("create: SIZE is missing");
+  check_plan(plan, size);
+  if (o.path == "-") throw UsageError("create: an image needs a file");
+  if (io::exists(o.path) && io::status_of(o.path).kind != io::FileKind::regular) {
+    throw io::Error(io::ErrorKind::refused, o.path, "is not a regular file");
+  }
+  ImageOutput output(*ring, plan, size, sources, workers, nullptr, stop_flag());
+  output.start();
+  io::run_task(*ring, output.target().zero({0, *size}));
+  output.finish(*size);
+  return *size;
+}
+
+}  // namespace
+
+int run_create(const Arguments& arguments) {
+  Options o;
+  CommandLine line("create", "Makes an empty image, or one that starts as another one.");
+  describe(line, o);
+  if (const auto exit = line.parse(arguments)) return *exit;
+  const std::uint64_t size = create(o);
+  if (line.common().json) {
+    print_json({{"image", o.path}, {"size", size}});
+  } else {
+    print(terminal_text(fmt::format("{}: made, {}", o.path, human_size(size))) + "\n");
+  }
+  return exit_code::done;
+}
+
+}  // namespace imgtool

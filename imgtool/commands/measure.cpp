@@ -1,0 +1,106 @@
+// imgtool measure SRC, imgtool measure --size N
+#include <algorithm>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "formats/forecast.hpp"
+#include "imgtool/command.hpp"
+#include "imgtool/free_space.hpp"
+#include "imgtool/human.hpp"
+#include "imgtool/image_options.hpp"
+#include "imgtool/job.hpp"
+#include "imgtool/report.hpp"
+#include "imgtool/usage_error.hpp"
+#include "io/error.hpp"
+
+namespace imgtool {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Options {
+  std::optional<std::string> source;
+  std::optional<std::uint64_t> size;
+  formats::OpenOptions open;
+  OutputOptions target;
+  unsigned samples = 1024;
+  OutputFormat output = OutputFormat::human;
+  JobOptions job;
+};
+
+formats::Forecast measure(Options& o) {
+  const auto ring = make_ring(o.job, 64);
+  io::WorkerPool workers(std::max(std::thread::hardware_concurrency(), 1U));
+  o.open.workers = &workers;
+  std::unique_ptr<formats::Image> source;
+  if (o.source) source = formats::open_image(*ring, *o.source, o.open);
+  const auto size = source ? source->size() : o.size;
+  const OutputPlan plan = plan_output(o.target, "", size);
+  check_plan(plan, size);
+  const formats::StoredForm form = stored_form(plan);
+  if (!source) return formats::forecast_for_size(*size, form);
+  if (!source->seekable()) {
+    throw io::Error(io::ErrorKind::unsupported, *o.source, "cannot be sampled: it is a stream");
+  }
+  if (!plan.codec) return formats::forecast_by_extents(*source, form);
+  return formats::forecast_by_samples(*ring, *source, form, workers, o.samples);
+}
+
+Json describe(const formats::Forecast& forecast) {
+  Json document;
+  document["required"] = forecast.most;
+  document["fully-allocated"] = forecast.fully_allocated;
+  if (forecast.sampled) {
+    document["estimate"] = {{"least", forecast.least},
+                            {"likely", forecast.likely},
+                            {"most", forecast.most},
+                            {"confidence", 0.99}};
+  }
+  return document;
+}
+
+std::string in_words(const formats::Forecast& forecast) {
+  std::string text = fmt::format("required size: {}\nfully allocated size: {}\n", forecast.most,
+                                 forecast.fully_allocated);
+  if (forecast.sampled) {
+    text += fmt::format("estimated from samples: {}, with 99 % confidence {} to {}\n",
+                        human_size(forecast.likely), human_size(forecast.least),
+                        human_size(forecast.most));
+  }
+  return text;
+}
+
+}  // namespace
+
+int run_measure(const Arguments& arguments) {
+  Options o;
+  CommandLine line("measure",
+                   "Says how many bytes an output will take. What is not compressed is a bound "
+                   "that holds; what is compressed is sampled, and an estimate.");
+  line.argument("SRC", o.source, "image or disk that is to be converted");
+  line.option("size", size_into(o.size), "instead of SRC: an empty disk of this size");
+  image_options(line, o.open);
+  output_options(line, o.target);
+  line.option("samples", count_into(o.samples, 2, 1U << 20), "clusters to look at for an estimate");
+  output_option(line, o.output);
+  line.job_options(o.job);
+  line.example("imgtool measure -O qcow2 golden.img", "a plain qcow2 image");
+  line.example("imgtool measure -O qcow2 -c --codec zstd golden.img", "a compressed one");
+  if (const auto exit = line.parse(arguments)) return *exit;
+  if (o.source.has_value() == o.size.has_value()) {
+    throw UsageError("measure: takes either SRC or --size N");
+  }
+  const formats::Forecast forecast = measure(o);
+  if (line.common().json || o.output == OutputFormat::json) {
+    print_json(describe(forecast));
+  } else {
+    print(in_words(forecast));
+  }
+  return 0;
+}
+
+}  // namespace imgtool

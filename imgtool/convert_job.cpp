@@ -1,0 +1,105 @@
+#include "imgtool/convert_job.hpp"
+
+#include <algorithm>
+#include <cerrno>
+
+#include <fmt/format.h>
+
+#include "imgtool/free_space.hpp"
+#include "imgtool/human.hpp"
+#include "imgtool/signals.hpp"
+#include "io/content_digest.hpp"
+#include "io/error.hpp"
+
+namespace imgtool {
+namespace {
+
+constexpr std::uint64_t default_chunk = 1 * io::MiB;
+
+}  // namespace
+
+ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options)
+    : ring_(ring),
+      options_(std::move(options)),
+      workers_(options_.threads),
+      source_(ring, options_.source, options_.open, stop_flag()),
+      copies_(1) {
+  const std::optional<std::uint64_t> size = source_.source().size();
+  OutputPlan plan = plan_output(options_.target, options_.output, size);
+  std::vector<std::string> sources = source_.paths();
+  if (options_.target.backing) {
+    backing_.emplace(ring_, options_.target, plan, options_.open.follow_references, workers_);
+    sources.push_back(backing_->path());
+  }
+  check_plan(plan, size);
+  output_ = std::make_unique<ImageOutput>(ring_, std::move(plan), size, sources, workers_,
+                                          backing_ ? &backing_->image() : nullptr, stop_flag());
+}
+
+void ConvertJob::choose_sizes() {
+  copy_options_.bytes_per_second = options_.rate;
+  copy_options_.chunk_size = std::max(default_chunk, source_.cluster_size());
+  output_->suit(copy_options_, options_.threads);
+}
+
+std::string ConvertJob::check_space() {
+  const OutputPlan& plan = output_->plan();
+  const bool in_place = plan.existing || !output_->disks().empty();
+  if (in_place || plan.path == "-" || backing_) return "";
+  return check_free_space(ring_, source_.source(), plan, workers_);
+}
+
+void ConvertJob::run(io::CopyObserver& observer) {
+  try {
+    output_->start();
+    choose_sizes();
+    copy(observer);
+    source_.check_unchanged();
+    observer.begin(io::Phase::flush, 0, std::nullopt);
+    remark_ = output_->finish(size_);
+    observer.end(io::Phase::flush, 0);
+  } catch (const io::Error& error) {
+    if (error.error_number() == ENOSPC) explain_no_space(error);
+    throw;
+  }
+}
+
+void ConvertJob::copy(io::CopyObserver& observer) {
+  constexpr std::uint64_t stream_limit = std::uint64_t{1} << 60;
+  copies_.front().target = &output_->target();
+  io::WorkerPool digest_worker(options_.digest ? 1 : 0);
+  std::optional<io::ContentDigest> digest;
+  io::Copier copier(ring_, source_.source(), copies_, copy_options_, observer, stop_flag());
+  if (options_.digest) {
+    digest.emplace(ring_, digest_worker, *options_.digest);
+    copier.hash_content(&*digest);
+  }
+  copier.run({io::ByteRange{0, source_.source().size().value_or(stream_limit)}});
+  if (stop_flag().load() != 0) {
+    throw io::Error(io::ErrorKind::cancelled, options_.source, "stopped");
+  }
+  if (copies_.front().error) throw *copies_.front().error;
+  size_ = source_.source().seekable() ? source_.source().size().value() : copier.stream_end();
+  if (digest) digest_ = digest->hex();
+}
+
+void ConvertJob::explain_no_space(const io::Error& error) {
+  const std::uint64_t done = copies_.front().data_bytes + copies_.front().zero_bytes;
+  const std::uint64_t written = output_->file_bytes().value_or(copies_.front().data_bytes);
+  std::string text = fmt::format("no space left after {}", human_size(written));
+  if (const auto size = source_.source().size(); size && done > 0) {
+    const double whole =
+        static_cast<double>(written) / static_cast<double>(done) * static_cast<double>(*size);
+    const auto more =
+        static_cast<std::uint64_t>(std::max(whole - static_cast<double>(written), 0.0));
+    text += fmt::format(" with {} % of the disk done; about {} more are needed", done * 100 / *size,
+                        human_size(more));
+  }
+  throw io::Error(error.kind(), output_->plan().path, text);
+}
+
+std::uint64_t ConvertJob::content_bytes() const {
+  return output_->content_bytes().value_or(copies_.front().data_bytes);
+}
+
+}  // namespace imgtool

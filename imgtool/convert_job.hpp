@@ -1,0 +1,72 @@
+// The conversion: an image, read once, becomes another one.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "imgtool/backing_file.hpp"
+#include "imgtool/image_output.hpp"
+#include "imgtool/image_source.hpp"
+#include "imgtool/job.hpp"
+#include "io/copier.hpp"
+#include "io/digest.hpp"
+#include "io/worker_pool.hpp"
+
+namespace imgtool {
+
+struct ConvertOptions {
+  std::string source;
+  std::string output;  // "-": standard output
+  formats::OpenOptions open;
+  OutputOptions target;
+  std::optional<io::DigestAlgorithm> digest;
+  unsigned threads = 1;
+  std::uint64_t rate = 0;
+};
+
+class ConvertJob {
+ public:
+  // Opens both sides; nothing is changed when it throws. `ring` outlives the job.
+  ConvertJob(io::Ring& ring, ConvertOptions options);
+
+  // Disks that will be overwritten.
+  [[nodiscard]] std::vector<std::string> disks() const { return output_->disks(); }
+
+  // Refuses (io::Error) when the output cannot fit. Something worth telling before it starts, or
+  // "".
+  [[nodiscard]] std::string check_space();
+
+  // Throws io::Error; ErrorKind::cancelled when a signal asked to stop. Then there is no image.
+  void run(io::CopyObserver& observer);
+
+  // After run():
+  [[nodiscard]] const ConvertOptions& options() const noexcept { return options_; }
+  [[nodiscard]] const ImageOutput& output() const noexcept { return *output_; }
+  [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
+  [[nodiscard]] std::uint64_t content_bytes() const;
+  [[nodiscard]] const std::string& digest() const noexcept { return digest_; }
+  [[nodiscard]] const std::string& remark() const noexcept { return remark_; }
+
+ private:
+  void choose_sizes();
+  void copy(io::CopyObserver& observer);
+  [[noreturn]] void explain_no_space(const io::Error& error);
+
+  io::Ring& ring_;
+  ConvertOptions options_;
+  io::WorkerPool workers_;
+  ImageSource source_;
+  std::optional<BackingFile> backing_;
+  std::unique_ptr<ImageOutput> output_;
+  io::CopyOptions copy_options_;
+  std::vector<io::CopyTarget> copies_;
+  std::uint64_t size_ = 0;
+  std::string digest_;
+  std::string remark_;
+};
+
+// Prints what was made, as text or as one JSON document.
+void report_conversion(const ConvertJob& job, double seconds, bool json);
+
+}  // namespace imgtool

@@ -1,0 +1,62 @@
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "imgtool/content_hash.hpp"
+#include "imgtool/convert_job.hpp"
+#include "imgtool/escape.hpp"
+#include "imgtool/human.hpp"
+#include "imgtool/report.hpp"
+
+namespace imgtool {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string in_words(const ConvertJob& job, double seconds) {
+  const ConvertOptions& options = job.options();
+  const std::string name = options.output == "-" ? "standard output" : options.output;
+  std::string text = fmt::format("{}: {} to {}, {}", options.source, human_size(job.size()), name,
+                                 formats::name_of(job.output().plan().format));
+  if (const auto bytes = job.output().file_bytes(); bytes && job.output().encodes()) {
+    text += fmt::format(" of {}", human_size(*bytes));
+  }
+  text += fmt::format("; {} data, in {}", human_size(job.content_bytes()), human_duration(seconds));
+  return terminal_text(text) + "\n";
+}
+
+Json describe(const ConvertJob& job, double seconds) {
+  const ConvertOptions& options = job.options();
+  Json document;
+  document["source"] = options.source;
+  document["image"] = options.output;
+  document["format"] = formats::name_of(job.output().plan().format);
+  document["size"] = job.size();
+  document["data-bytes"] = job.content_bytes();
+  if (const auto bytes = job.output().file_bytes()) document["file-bytes"] = *bytes;
+  document["seconds"] = seconds;
+  if (options.digest) {
+    document["algorithm"] = io::digest_name(*options.digest);
+    document["digest"] = job.digest();
+  }
+  return document;
+}
+
+}  // namespace
+
+void report_conversion(const ConvertJob& job, double seconds, bool json) {
+  if (!job.remark().empty()) complain(job.remark());
+  if (json) {
+    print_json(describe(job, seconds));
+    return;
+  }
+  const ConvertOptions& options = job.options();
+  std::string text = in_words(job, seconds);
+  if (options.digest) text += digest_line(job.digest(), options.output);
+  if (options.output == "-") {
+    complain(text.substr(0, text.size() - 1));
+  } else {
+    print(text);
+  }
+}
+
+}  // namespace imgtool

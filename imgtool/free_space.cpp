@@ -1,0 +1,56 @@
+#include "imgtool/free_space.hpp"
+
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "imgtool/human.hpp"
+#include "io/error.hpp"
+
+namespace imgtool {
+namespace {
+
+constexpr unsigned samples = 256;
+
+std::string where(const std::string& path) {
+  const auto folder = std::filesystem::path(path).parent_path();
+  return folder.empty() ? "." : folder.string();
+}
+
+}  // namespace
+
+formats::StoredForm stored_form(const OutputPlan& plan) {
+  formats::StoredForm form;
+  form.format = plan.format;
+  form.create = plan.create;
+  form.codec = plan.codec;
+  form.preallocated = plan.preallocation == formats::qcow2::Preallocation::falloc ||
+                      plan.preallocation == formats::qcow2::Preallocation::full;
+  return form;
+}
+
+std::string check_free_space(io::Ring& ring, io::Source& source, const OutputPlan& plan,
+                             io::WorkerPool& workers) {
+  std::error_code error;
+  const auto space = std::filesystem::space(where(plan.path), error);
+  if (error || !source.seekable() || !source.size()) return "";
+  const formats::StoredForm form = stored_form(plan);
+  formats::Forecast forecast = formats::forecast_by_extents(source, form);
+  if (forecast.most <= space.available) return "";
+  if (!form.preallocated) {
+    forecast = formats::forecast_by_samples(ring, source, form, workers, samples);
+  }
+  if (forecast.most <= space.available) return "";
+  if (forecast.least > space.available) {
+    throw io::Error(io::ErrorKind::refused, plan.path,
+                    fmt::format("will take about {}, but its file system has only {} left; {} "
+                                "are missing",
+                                human_size(forecast.likely), human_size(space.available),
+                                human_size(forecast.least - space.available)));
+  }
+  return fmt::format("warning: {} will take {} to {}, and its file system has {} left", plan.path,
+                     human_size(forecast.least), human_size(forecast.most),
+                     human_size(space.available));
+}
+
+}  // namespace imgtool

@@ -1,0 +1,126 @@
+// The image that a command writes: what the user wants it to be, and where it goes.
+//
+// A new file gets its name when it is complete; a disk, or with -n a file that is there, is
+// written in place, with burn's checks; "-" is standard output.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "formats/image.hpp"
+#include "formats/image_target.hpp"
+#include "formats/qcow2/writer.hpp"
+#include "formats/raw_target.hpp"
+#include "imgtool/burn_target.hpp"
+#include "imgtool/options.hpp"
+#include "io/copier.hpp"
+#include "io/device_inventory.hpp"
+#include "io/observer.hpp"
+#include "io/output_file.hpp"
+#include "io/pipe_target.hpp"
+#include "io/worker_pool.hpp"
+
+namespace imgtool {
+
+inline constexpr unsigned most_threads = 256;
+// What --threads is without being told.
+[[nodiscard]] unsigned all_threads();
+
+// As given on the command line.
+struct OutputOptions {
+  std::optional<formats::Format> format;  // nothing: the name's suffix decides
+  bool compress = false;
+  std::optional<formats::qcow2::Compression> codec;
+  std::optional<unsigned> level;
+  bool small_window = false;
+  std::vector<std::string> creation;  // -o: "key=value,key=value"
+  std::optional<std::string> backing;
+  std::optional<formats::Format> backing_format;
+  std::uint64_t smallest_hole = 4 * io::KiB;
+  bool existing = false;  // -n
+  bool target_is_zero = false;
+  bool force = false;
+};
+
+// raw|qcow2.
+OptionValue output_format_into(std::optional<formats::Format>& format);
+// -O, -c, --codec, --level, --deflate-window, -o.
+void output_options(CommandLine& line, OutputOptions& options);
+// -o alone.
+void creation_option(CommandLine& line, OutputOptions& options);
+// -B and -F.
+void backing_options(CommandLine& line, OutputOptions& options);
+
+// The options understood, and found to fit together.
+struct OutputPlan {
+  std::string path;
+  formats::Format format = formats::Format::raw;
+  formats::qcow2::CreateOptions create;        // of qcow2
+  std::optional<formats::qcow2::Codec> codec;  // nothing: not compressed
+  formats::qcow2::Preallocation preallocation = formats::qcow2::Preallocation::off;
+  std::uint64_t smallest_hole = 4 * io::KiB;  // of raw
+  bool existing = false;
+  bool target_is_zero = false;
+  bool force = false;
+};
+
+// `size` is that of the disk, where it is known. What -o says of codec and backing file goes into
+// `options`. Throws UsageError.
+OutputPlan plan_output(OutputOptions& options, const std::string& path,
+                       std::optional<std::uint64_t> size);
+// To be called when the plan names its backing file. Throws UsageError.
+void check_plan(const OutputPlan& plan, std::optional<std::uint64_t> size);
+
+class ImageOutput {
+ public:
+  // Checks and opens; nothing that was there is changed when it throws. `sources` are paths of
+  // what is read meanwhile; `backing` is the content of the plan's backing file, or null. `ring`,
+  // `workers`, `backing` and `stop` outlive it.
+  ImageOutput(io::Ring& ring, OutputPlan plan, std::optional<std::uint64_t> size,
+              const std::vector<std::string>& sources, io::WorkerPool& workers, io::Source* backing,
+              const io::StopFlag& stop);
+
+  [[nodiscard]] const OutputPlan& plan() const noexcept { return plan_; }
+  [[nodiscard]] bool encodes() const noexcept { return plan_.codec.has_value(); }
+  // Disks that will be overwritten, for confirm().
+  [[nodiscard]] std::vector<std::string> disks() const;
+
+  // Makes the target. Throws io::Error.
+  void start();
+  [[nodiscard]] io::Target& target() { return *target_; }
+  // Makes chunks whole clusters, and lanes as many as keep `threads` at work. After start().
+  void suit(io::CopyOptions& options, unsigned threads) const;
+
+  // All `size` bytes are written: tables, flush, final name. Gives a remark worth telling, or "".
+  std::string finish(std::uint64_t size);
+
+  // After finish(), or after a failure so far; nothing where the target does not say.
+  [[nodiscard]] std::optional<std::uint64_t> content_bytes() const;
+  [[nodiscard]] std::optional<std::uint64_t> file_bytes() const;
+
+ private:
+  void open(const std::vector<std::string>& sources);
+  void open_in_place(const std::vector<std::string>& sources);
+  void start_in_place();
+  void start_file();
+
+  io::Ring& ring_;
+  OutputPlan plan_;
+  std::optional<std::uint64_t> size_;
+  io::WorkerPool& workers_;
+  io::Source* backing_;
+  const io::StopFlag& stop_;
+  io::File pipe_;
+  std::unique_ptr<io::OutputFile> file_;
+  std::unique_ptr<BurnTarget> in_place_;
+  std::unique_ptr<io::PipeTarget> pipe_target_;
+  std::unique_ptr<formats::ImageTarget> image_;
+  io::Target* target_ = nullptr;
+};
+
+// Standard output as a file. Refuses a terminal.
+io::File standard_output();
+
+}  // namespace imgtool

@@ -1,0 +1,61 @@
+// Lets lanes through one after another, in the order of their offsets, while they work side by
+// side before and behind it.
+//
+//   const bool mine = co_await turnstile.turn(offset);
+//   if (!mine) throw ...;             // an earlier piece will never come
+//   ...                               // nobody else is in here
+//   turnstile.pass(offset + length);
+//
+// (g++ 12 loses the way out of `if (co_await ...) co_return; throw ...;`: SIGILL.)
+//
+// Whoever fails before it has passed calls abandon(), or those behind it wait for ever. Belongs
+// to the ring's thread.
+#pragma once
+
+#include <coroutine>
+#include <cstdint>
+#include <map>
+
+#include "io/ring.hpp"
+
+namespace io {
+
+class Turnstile {
+ public:
+  explicit Turnstile(Ring& ring) : ring_(ring) {}
+  Turnstile(const Turnstile&) = delete;
+  Turnstile& operator=(const Turnstile&) = delete;
+
+  struct Turn {
+    Turnstile& turnstile;
+    std::uint64_t offset;
+    [[nodiscard]] bool await_ready() const noexcept {
+      return turnstile.abandoned_ || turnstile.position_ == offset;
+    }
+    void await_suspend(std::coroutine_handle<> awaiting) {
+      turnstile.waiting_.emplace(offset, awaiting);
+    }
+    [[nodiscard]] bool await_resume() const noexcept { return !turnstile.abandoned_; }
+  };
+  // Awaitable: goes on when all that lies before `offset` has passed. False: it never will.
+  [[nodiscard]] Turn turn(std::uint64_t offset) { return {*this, offset}; }
+
+  // The piece whose turn it was ends at `next`, where the next one begins.
+  void pass(std::uint64_t next);
+
+  // A piece will never come: all who wait go on, and nobody will wait any more.
+  void abandon();
+
+  // Where the piece begins whose turn it is.
+  [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
+  [[nodiscard]] bool abandoned() const noexcept { return abandoned_; }
+
+ private:
+  Ring& ring_;
+  std::multimap<std::uint64_t, std::coroutine_handle<>>
+      waiting_;  // by offset; empty pieces share one
+  std::uint64_t position_ = 0;
+  bool abandoned_ = false;
+};
+
+}  // namespace io

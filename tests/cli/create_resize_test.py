@@ -1,0 +1,220 @@
+"""imgtool create and resize: new images, and images of another size."""
+import gzip
+import os
+import subprocess
+
+from convert_testing import ConvertTestCase, KiB, MiB
+from imgtool_testing import GiB, check, main, random_bytes, requires, run, sha256
+from qcow2_images import Qcow2, Raw, qemu_info
+
+
+@requires("qemu-img", "qemu-io")
+class Create(ConvertTestCase):
+    def test_empty_images_of_all_kinds(self):
+        kinds = ["compat=0.10", "cluster_size=512,refcount_bits=64", "cluster_size=2M",
+                 "extended_l2=on,lazy_refcounts=on", "compression_type=zstd",
+                 "preallocation=metadata", "preallocation=falloc,cluster_size=4K"]
+        for options in kinds:
+            with self.subTest(options=options):
+                image = self.path()
+                report = self.imgtool_ok("create", "-f", "qcow2", "-o", options, image, "20M",
+                                         "--json").json
+                self.assertEqual(report["size"], 20 * MiB)
+                self.assert_clean(image)
+                self.assertEqual(qemu_info(image)["virtual-size"], 20 * MiB)
+                out = check("qemu-io", "-c", "read -P 0 0 20M", "-c", "write -P 7 5M 2M",
+                            "-c", "read -P 7 5M 2M", image)
+                self.assertNotIn("failed", out)
+                self.assert_clean(image)
+
+    def test_sizes(self):
+        for size in (0, 512, 64 * KiB, 3 * GiB, 1 << 45):
+            image = self.path(f"{size}.qcow2")
+            self.imgtool_ok("create", image, size)
+            self.assert_clean(image)
+            self.assertEqual(qemu_info(image)["virtual-size"], size)
+            self.assertLess(os.path.getsize(image), MiB)
+
+    def test_raw(self):
+        image = self.path()
+        self.imgtool_ok("create", image, "3M")
+        self.assertEqual(os.path.getsize(image), 3 * MiB)
+        self.assertEqual(os.stat(image).st_blocks, 0)
+        self.assert_refused(self.imgtool("create", image, "1M"), "--force")
+        self.imgtool_ok("create", image, "1M", "--force", "-o", "preallocation=falloc")
+        self.assertGreaterEqual(os.stat(image).st_blocks * 512, MiB)
+
+    def test_over_a_backing_file(self):
+        base = Raw(self, random_bytes(2 * MiB), "base.raw")
+        image = self.path("over.qcow2")
+        self.imgtool_ok("create", "-b", "base.raw", image)
+        self.assert_image_of(image, base.path)
+        self.assertEqual(qemu_info(image)["backing-filename"], "base.raw")
+        self.assertEqual(qemu_info(image)["backing-filename-format"], "raw")
+        self.assertEqual(self.imgtool("create", "-b", "none", self.path("x.qcow2")).code, 1)
+        self.assertEqual(self.imgtool("create", self.path("y.qcow2")).code, 2)
+
+
+@requires("qemu-img", "qemu-io")
+class Resize(ConvertTestCase):
+    def filled(self, size, **options):
+        image = Qcow2(self, size, **options)
+        image.write(0, 300 * KiB)
+        image.write(size - 200 * KiB, 200 * KiB)
+        if options.get("cluster_size", 65536) <= 65536 and "extended_l2" not in options:
+            image.write(size - 512 * KiB, 256 * KiB, compressed=True)
+        return image.finish()
+
+    def assert_resized(self, image, size, kept):
+        self.assert_clean(image.path)
+        self.assertEqual(qemu_info(image.path)["virtual-size"], size)
+        with open(image.oracle, "r+b") as file:
+            file.truncate(kept)
+            file.truncate(size)
+        self.assert_image_of(image.path, image.oracle)
+
+    def shrink(self, image, size):
+        self.imgtool_ok("resize", image.path, size, "--shrink", "--discard-content")
+
+    KINDS = [{}, {"compat": "0.10"}, {"cluster_size": 512, "refcount_bits": 1},
+             {"cluster_size": 4096, "refcount_bits": 64}, {"extended_l2": "on"},
+             {"cluster_size": 2 * MiB}]
+
+    def test_grow(self):
+        for options in self.KINDS:
+            with self.subTest(options=options):
+                image = self.filled(4 * MiB, **options)
+                report = self.imgtool_ok("resize", image.path, "+3M", "--json").json
+                self.assertEqual(report["size-before"], 4 * MiB)
+                self.assert_resized(image, 7 * MiB, 4 * MiB)
+                check("qemu-io", "-c", "write -P 3 6M 1M", image.path)
+                self.assert_clean(image.path)
+
+    def test_grow_beyond_the_room_of_the_l1_table(self):
+        for refcount_bits in (1, 16, 64):
+            image = self.filled(4 * MiB, cluster_size=512, refcount_bits=refcount_bits)
+            self.imgtool_ok("resize", image.path, "100M")
+            self.assert_resized(image, 100 * MiB, 4 * MiB)
+
+    def test_shrink(self):
+        for options in self.KINDS:
+            with self.subTest(options=options):
+                image = self.filled(6 * MiB, **options)
+                before = sha256(image.path)
+                self.assert_refused(self.imgtool("resize", image.path, "-2M"), "--shrink")
+                self.assertEqual(sha256(image.path), before)
+                refused = self.imgtool("resize", image.path, "-2M", "--shrink")
+                self.assert_refused(refused, "--discard-content")
+                self.assertEqual(sha256(image.path), before)
+                self.shrink(image, 5 * MiB + 800 * KiB + 512)
+                self.assert_resized(image, 5 * MiB + 800 * KiB + 512, 5 * MiB + 800 * KiB + 512)
+                self.shrink(image, 2 * MiB)
+                self.assert_resized(image, 2 * MiB, 2 * MiB)
+                # What was cut off does not come back.
+                self.imgtool_ok("resize", image.path, "6M")
+                self.assert_resized(image, 6 * MiB, 2 * MiB)
+
+    def test_shrinking_gives_space_back(self):
+        image = Qcow2(self, 8 * MiB)
+        image.write(0, 8 * MiB)
+        image.finish()
+        self.shrink(image, MiB)
+        self.assertLess(os.path.getsize(image.path), 2 * MiB)
+
+    def test_a_compressed_cluster_is_not_cut_in_two(self):
+        image = Qcow2(self, 4 * MiB)
+        image.write(2 * MiB, MiB, compressed=True)
+        image.finish()
+        before = sha256(image.path)
+        result = self.imgtool("resize", image.path, 2 * MiB + 70 * KiB, "--shrink",
+                              "--discard-content")
+        self.assert_refused(result, f"{2 * MiB + 64 * KiB} or {2 * MiB + 128 * KiB}")
+        self.assertEqual(sha256(image.path), before)
+        self.shrink(image, 2 * MiB + 64 * KiB)
+        self.assert_resized(image, 2 * MiB + 64 * KiB, 2 * MiB + 64 * KiB)
+
+    def test_space_set_aside_stays_in_use(self):
+        image = Qcow2(self, 4 * MiB, cluster_size=512, preallocation="metadata")
+        self.imgtool_ok("resize", image.path, "32M")
+        self.assert_clean(image.path)
+        check("qemu-io", "-c", "write -P 5 0 4M", "-c", "read -P 5 0 4M", "-c",
+              "read -P 0 4M 28M", image.path)
+        self.assert_clean(image.path)
+
+    def test_a_damaged_image_stays_as_it_is(self):
+        image = self.filled(4 * MiB)
+        with open(image.path, "r+b") as file:
+            file.seek(image.header(48, "Q"))
+            block = int.from_bytes(file.read(8), "big")
+            file.seek(block + 2 * 4)  # of a cluster in use
+            file.write(bytes(2))
+        before = sha256(image.path)
+        result = self.imgtool("resize", image.path, "2M", "--shrink", "--discard-content")
+        self.assert_refused(result, "is damaged")
+        self.assertEqual(sha256(image.path), before)
+
+    def test_other_formats_are_left_alone(self):
+        image = self.path("disk.img.gz")
+        image.write_bytes(gzip.compress(bytes(MiB)))
+        before = sha256(image)
+        for size in ("+1M", "512K"):
+            result = self.imgtool("resize", image, size, "--shrink", "--discard-content")
+            self.assertEqual(result.code, 1, f"\n{result!r}")
+            self.assertEqual(sha256(image), before)
+
+    @requires("sfdisk")
+    def test_a_partition_is_not_cut_off(self):
+        image = self.zero_image(8 * MiB)
+        run(["sfdisk", "-q", image], input=b"start=2048,size=8192\n")
+        before = sha256(image)
+        self.assert_refused(self.imgtool("resize", image, "4M", "--shrink"), "partition 1")
+        self.assertEqual(sha256(image), before)
+        self.imgtool_ok("resize", image, "6M", "--shrink")
+        self.assertEqual(os.path.getsize(image), 6 * MiB)
+
+    def test_raw(self):
+        image = self.dense_image(MiB)
+        content = image.read_bytes()
+        self.imgtool_ok("resize", image, "+1M")
+        self.assertEqual(image.read_bytes(), content + bytes(MiB))
+
+    def test_snapshots(self):
+        image = self.filled(4 * MiB)
+        check("qemu-img", "snapshot", "-c", "one", image.path)
+        result = self.imgtool("resize", image.path, "2M", "--shrink", "--discard-content")
+        self.assert_refused(result, "snapshots")
+        self.imgtool_ok("resize", image.path, "+4M")
+        self.assert_resized(image, 8 * MiB, 4 * MiB)
+        check("qemu-img", "snapshot", "-a", "one", image.path)
+        self.assertEqual(qemu_info(image.path)["virtual-size"], 4 * MiB)
+        self.assert_clean(image.path)
+
+    def test_an_overlay_does_not_show_more_of_its_base(self):
+        base = Raw(self, random_bytes(4 * MiB), "base.raw")
+        short = Qcow2(self, 2 * MiB, backing=base).finish()
+        self.assert_refused(self.imgtool("resize", short.path, "3M"), "--follow-references")
+        result = self.imgtool("resize", short.path, "3M", "--follow-references")
+        self.assert_refused(result, "longer backing file")
+        whole = Qcow2(self, 4 * MiB, backing=base).finish()
+        self.imgtool_ok("resize", whole.path, "5M", "--follow-references")
+        self.assert_clean(whole.path)
+
+    def test_an_image_in_use(self):
+        image = self.filled(4 * MiB)
+        guest = self.start(["qemu-io", "-f", "qcow2", image.path], stdin=subprocess.PIPE,
+                           stdout=subprocess.PIPE)
+        guest.stdin.write(b"write 0 64K\n")
+        guest.stdin.flush()
+        guest.stdout.readline()
+        self.assert_refused(self.imgtool("resize", image.path, "+1M"), "another program")
+        guest.communicate(b"quit\n", timeout=30)
+        self.imgtool_ok("resize", image.path, "+1M")
+
+    def test_wrong_usage(self):
+        image = self.filled(4 * MiB)
+        for size in ("-5M", "+", "x", "+9999999T"):
+            self.assertEqual(self.imgtool("resize", image.path, size, "--shrink").code, 2, size)
+
+
+if __name__ == "__main__":
+    main()
