@@ -229,7 +229,8 @@ std::unique_ptr<io::Source> BurnTarget::medium(io::Ring& ring, std::uint64_t siz
 }
 
 void BurnTarget::settle(std::uint64_t size) {
-  if (!device_ && size > size_before_) file().truncate(size);
+  // Whole sectors were written, so a file's last one may reach beyond its end.
+  if (!device_) file().truncate(disk_size(size));
 }
 
 std::string BurnTarget::finish(std::uint64_t size) {

@@ -66,7 +66,8 @@ class BurnTarget {
   // Reads back what is on the medium; forgets what the system had cached of it.
   [[nodiscard]] std::unique_ptr<io::Source> medium(io::Ring& ring, std::uint64_t size);
 
-  // All `size` bytes are written: gives a file that length, where we made it or made it longer.
+  // All `size` bytes are written: gives a file its exact length, which for one that was longer
+  // before is the old one.
   void settle(std::uint64_t size);
   // The content is complete: final name, partition table re-read. Gives a remark worth telling,
   // or "".

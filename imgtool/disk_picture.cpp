@@ -46,6 +46,7 @@ text.n{fill:#000;stroke:#fff;stroke-width:3;paint-order:stroke;font-weight:bold}
 
 constexpr std::string_view page_style = R"(
 body{font:15px/1.5 sans-serif;margin:1.5em auto;padding:0 1em;max-width:62em;color:#222;background:#fff}
+h1,p{overflow-wrap:anywhere}
 svg{width:100%;min-width:40em;height:auto;display:block}.wide{overflow-x:auto}
 table{border-collapse:collapse}td,th{padding:.2em .8em .2em 0;text-align:right;white-space:nowrap}
 td.t,th.t{text-align:left}.swatch{display:inline-block;width:.8em;height:.8em;margin-right:.4em}

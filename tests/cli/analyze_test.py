@@ -53,6 +53,8 @@ class AnalyzeTest(TableTestCase):
 
     def test_a_raw_disk(self):
         disk, file_system = self.ext4_disk()
+        with open(disk, "rb") as file:
+            os.fsync(file.fileno())  # or what is allocated may still change
         report = self.analyze(disk)
         self.assertEqual(report["format"], "raw")
         self.assertEqual(report["virtual-size"], SIZE)

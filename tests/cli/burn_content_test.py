@@ -1,6 +1,7 @@
 """imgtool burn: what the targets hold afterwards, byte for byte, whatever the way there."""
 import errno
 import os
+import pathlib
 
 import seccomp
 from burn_testing import STALE, BurnTestCase
@@ -66,11 +67,19 @@ class Sizes(BurnTestCase):
         for engine in engines():
             self.every_size(backing, backing, "--force", f"--io-engine={engine}")
 
-    def test_a_shorter_file_grows(self):
-        backing = self.backing_file(3)
-        image = self.dense_image(MiB + 1)
-        self.burn(image, backing, "--force")
-        self.assertEqual(backing.read_bytes(), image.read_bytes())
+    def test_a_file_gets_its_exact_length(self):
+        """Also where direct I/O goes by 4096 bytes, so that the last write reaches beyond it."""
+        memory = pathlib.Path("/dev/shm")
+        for folder in [self.dir, memory] if os.access(memory, os.W_OK) else [self.dir]:
+            for before, size in ((3, MiB + 1), (MiB + 1, MiB + 1), (MiB + 513, MiB + 513),
+                                 (MiB + 700, MiB + 512), (512, 511)):
+                with self.subTest(folder=folder, before=before, size=size):
+                    backing = self.dir_in(folder) / "disk"
+                    backing.write_bytes(b"\xee" * before)
+                    image = self.dense_image(size, f"image{size}")
+                    self.burn(image, backing, "--force")
+                    tail = b"\xee" * (before - size)
+                    self.assertTrue(backing.read_bytes() == image.read_bytes() + tail)
 
     def test_a_new_file(self):
         for engine in engines():

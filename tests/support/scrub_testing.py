@@ -17,17 +17,12 @@ import json
 import os
 import pathlib
 import random
-import tempfile
 
 from imgtool_testing import IMGTOOL, KiB, MiB, TestCase, check, run
 
 FREE_RANGES = os.environ.get("FREE_RANGES",
                              str(pathlib.Path(IMGTOOL).resolve().parent / "free_ranges"))
 SCRUB = 0xA5
-
-# Images that are mounted, written and flushed all the time are quicker in memory.
-if os.access("/dev/shm", os.W_OK):
-    tempfile.tempdir = "/dev/shm"
 
 
 def free_map(image):
