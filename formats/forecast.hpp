@@ -17,10 +17,10 @@
 namespace formats {
 
 struct StoredForm {
-  Format format = Format::raw;  // raw or qcow2
-  qcow2::CreateOptions create;  // of qcow2
-  std::optional<qcow2::Codec> codec;
-  bool preallocated = false;  // zeros take space too
+  Format format = Format::raw;        // raw, qcow2 or zst
+  qcow2::CreateOptions create;        // of qcow2
+  std::optional<qcow2::Codec> codec;  // of zst, too
+  bool preallocated = false;          // zeros take space too
 };
 
 struct Forecast {

@@ -94,6 +94,8 @@ void ConvertJob::explain_no_space(const io::Error& error) {
         static_cast<std::uint64_t>(std::max(whole - static_cast<double>(written), 0.0));
     text += fmt::format(" with {} % of the disk done; about {} more are needed", done * 100 / *size,
                         human_size(more));
+  } else if (size) {
+    text += fmt::format("; at most {} more are needed", human_size(*size));
   }
   throw io::Error(error.kind(), output_->plan().path, text);
 }

@@ -24,6 +24,12 @@ formats::StoredForm stored_form(const OutputPlan& plan) {
   form.format = plan.format;
   form.create = plan.create;
   form.codec = plan.codec;
+  if (plan.format == formats::Format::zst) {
+    // Samples of 1 MiB, as qcow2's clusters are encoded.
+    form.create.geometry.cluster_bits = 20;
+    form.create.compression = formats::qcow2::Compression::zstd;
+    form.codec = {formats::qcow2::Compression::zstd, plan.zst_level, false};
+  }
   form.preallocated = plan.preallocation == formats::qcow2::Preallocation::falloc ||
                       plan.preallocation == formats::qcow2::Preallocation::full;
   return form;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/zst/target.hpp"
 #include "io/device_usage.hpp"
 #include "io/error.hpp"
 #include "io/system_roots.hpp"
@@ -128,6 +129,13 @@ void ImageOutput::start_file() {
     image_ = std::make_unique<formats::RawTarget>(ring_, file_->file(), size_, options);
     return;
   }
+  if (plan_.format == Format::zst) {
+    formats::zst::ZstOptions options;
+    options.level = plan_.zst_level;
+    options.workers = &workers_;
+    image_ = std::make_unique<formats::zst::ZstTarget>(ring_, file_->file(), size_, options);
+    return;
+  }
   formats::qcow2::WriterOptions options;
   options.create = plan_.create;
   options.codec = plan_.codec;
@@ -138,9 +146,8 @@ void ImageOutput::start_file() {
 }
 
 void ImageOutput::suit(io::CopyOptions& options, unsigned threads) const {
-  if (image_) options.chunk_size = std::max(options.chunk_size, image_->granularity());
-  if (plan_.codec)
-    options.lanes = std::max(options.lanes, lanes_per_thread * threads + spare_lanes);
+  if (image_) options.chunk_size = io::align_up(options.chunk_size, image_->granularity());
+  if (encodes()) options.lanes = std::max(options.lanes, lanes_per_thread * threads + spare_lanes);
   const auto fitting = static_cast<unsigned>(most_buffer_memory / options.chunk_size);
   options.lanes = std::max(std::min(options.lanes, fitting), 1U);
 }

@@ -58,7 +58,8 @@ struct OutputPlan {
   std::string path;
   formats::Format format = formats::Format::raw;
   formats::qcow2::CreateOptions create;        // of qcow2
-  std::optional<formats::qcow2::Codec> codec;  // nothing: not compressed
+  std::optional<formats::qcow2::Codec> codec;  // of qcow2; nothing: not compressed
+  int zst_level = 3;                           // of zst
   formats::qcow2::Preallocation preallocation = formats::qcow2::Preallocation::off;
   std::uint64_t smallest_hole = 4 * io::KiB;  // of raw
   bool existing = false;
@@ -83,7 +84,9 @@ class ImageOutput {
               const io::StopFlag& stop);
 
   [[nodiscard]] const OutputPlan& plan() const noexcept { return plan_; }
-  [[nodiscard]] bool encodes() const noexcept { return plan_.codec.has_value(); }
+  [[nodiscard]] bool encodes() const noexcept {
+    return plan_.codec || plan_.format == formats::Format::zst;
+  }
   // Disks that will be overwritten, for confirm().
   [[nodiscard]] std::vector<std::string> disks() const;
 

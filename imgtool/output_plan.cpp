@@ -44,6 +44,7 @@ Value chosen(const std::string& word, const std::vector<std::pair<std::string, V
 
 Format format_by_suffix(const std::string& path) {
   const auto ends = [&path](std::string_view suffix) { return path.ends_with(suffix); };
+  if (ends(".zst")) return Format::zst;
   return ends(".qcow2") || ends(".qcow") ? Format::qcow2 : Format::raw;
 }
 
@@ -79,7 +80,7 @@ class CreationOptions {
   }
 
   void set(const std::string& key, const std::string& value) {
-    if (key == "preallocation") {
+    if (key == "preallocation" && plan_.format != Format::zst) {
       plan_.preallocation = chosen<Preallocation>(value, {{"off", Preallocation::off},
                                                           {"metadata", Preallocation::metadata},
                                                           {"falloc", Preallocation::falloc},
@@ -87,8 +88,9 @@ class CreationOptions {
       return;
     }
     if (plan_.format != Format::qcow2) {
-      throw UsageError(fmt::format("is no option of {}, which has only preallocation",
-                                   formats::name_of(plan_.format)));
+      throw UsageError(fmt::format("is no option of {}, which has {}",
+                                   formats::name_of(plan_.format),
+                                   plan_.format == Format::zst ? "none" : "only preallocation"));
     }
     set_qcow2(key, value);
   }
@@ -131,7 +133,20 @@ class CreationOptions {
   OutputOptions& options_;
 };
 
+// A zst file is compressed, whether -c says so or not.
+void plan_zst(const OutputOptions& options, OutputPlan& plan) {
+  if (options.codec && *options.codec != Compression::zstd) {
+    throw UsageError("--codec: a zst file knows only zstd");
+  }
+  if (options.small_window) throw UsageError("--deflate-window is for --codec zlib");
+  if (options.level) plan.zst_level = static_cast<int>(*options.level);
+}
+
 void plan_compression(const OutputOptions& options, OutputPlan& plan) {
+  if (plan.format == Format::zst) {
+    plan_zst(options, plan);
+    return;
+  }
   if (options.codec) plan.create.compression = *options.codec;
   if (!options.compress) {
     if (options.level) throw UsageError("--level needs -c");
@@ -140,7 +155,7 @@ void plan_compression(const OutputOptions& options, OutputPlan& plan) {
     return;
   }
   if (plan.format == Format::raw) {
-    throw UsageError("-c: raw images cannot be compressed; use -O qcow2");
+    throw UsageError("-c: raw images cannot be compressed; use -O qcow2 or -O zst");
   }
   Codec codec;
   codec.type = plan.create.compression;
@@ -175,6 +190,10 @@ void check_agreement(const OutputOptions& options, const OutputPlan& plan,
   if (options.target_is_zero && !options.existing) {
     throw UsageError("--target-is-zero needs -n");
   }
+  if (options.smallest_hole != OutputOptions().smallest_hole &&
+      (plan.format != Format::raw || options.existing)) {
+    throw UsageError("-S: only new raw images have holes");
+  }
   if (plan.path == "-" && (plan.format != Format::raw || options.existing)) {
     throw UsageError("only a new raw image can go to standard output");
   }
@@ -190,13 +209,16 @@ OptionValue output_format_into(std::optional<Format>& format) {
 }
 
 void output_options(CommandLine& line, OutputOptions& options) {
-  line.option("output-format,O", output_format_into(options.format),
-              "format of the output (default: by its suffix, else raw)");
-  line.option("compress,c", flag_into(options.compress), "compress it");
+  line.option(
+      "output-format,O",
+      optional_choice_into<Format>(
+          options.format, {{"raw", Format::raw}, {"qcow2", Format::qcow2}, {"zst", Format::zst}}),
+      "format of the output (default: by its suffix, else raw)");
+  line.option("compress,c", flag_into(options.compress), "compress it; zst always is");
   line.option("codec", optional_choice_into<Compression>(options.codec, codec_names),
-              "how to compress (default: zlib)");
+              "how to compress qcow2 (default: zlib)");
   line.option("level", count_into(options.level, 1, 19),
-              "how hard: 1 to 12 of zlib (default 5), 1 to 19 of zstd (default 3)");
+              "how hard: 1 to 12 of zlib (default 5), 1 to 19 of zstd and zst (default 3)");
   OptionValue window;
   window.placeholder = "4K|32K";
   window.default_text = "32K";

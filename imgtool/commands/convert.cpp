@@ -118,9 +118,13 @@ int run_compress(const Arguments& arguments) {
   line.example("imgtool compress golden.img golden.qcow2", "a compressed qcow2 image");
   line.example("imgtool compress --codec zstd --level 19 golden.img golden.qcow2",
                "... as small as it gets");
+  line.example("imgtool compress golden.img golden.img.zst",
+               "zstd -d reads it, and imgtool reads it at any place");
   if (const auto exit = line.parse(arguments)) return *exit;
   o.convert.target.compress = true;
-  if (!o.convert.target.format) o.convert.target.format = formats::Format::qcow2;
+  if (!o.convert.target.format && !o.convert.output.ends_with(".zst")) {
+    o.convert.target.format = formats::Format::qcow2;
+  }
   return run(line, o);
 }
 

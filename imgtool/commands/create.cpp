@@ -56,6 +56,9 @@ std::uint64_t create(Options& o) {
   if (o.size_word) size = parse_size(*o.size_word);
   // Before the backing file is known there is nothing to compare sizes with.
   OutputPlan plan = plan_output(o.target, o.path, size.value_or(0));
+  if (plan.format == formats::Format::zst) {
+    throw UsageError("create: nothing can be written into a zst file later; use raw or qcow2");
+  }
   std::vector<std::string> sources;
   if (o.target.backing) {
     BackingFile backing(*ring, o.target, plan, o.follow_references, workers);

@@ -46,7 +46,7 @@ formats::Forecast measure(Options& o) {
   if (!source->seekable()) {
     throw io::Error(io::ErrorKind::unsupported, *o.source, "cannot be sampled: it is a stream");
   }
-  if (!plan.codec) return formats::forecast_by_extents(*source, form);
+  if (!form.codec) return formats::forecast_by_extents(*source, form);
   return formats::forecast_by_samples(*ring, *source, form, workers, o.samples);
 }
 
@@ -85,7 +85,7 @@ int run_measure(const Arguments& arguments) {
   line.option("size", size_into(o.size), "instead of SRC: an empty disk of this size");
   image_options(line, o.open);
   output_options(line, o.target);
-  line.option("samples", count_into(o.samples, 2, 1U << 20), "clusters to look at for an estimate");
+  line.option("samples", count_into(o.samples, 2, 1U << 20), "places to look at for an estimate");
   output_option(line, o.output);
   line.job_options(o.job);
   line.example("imgtool measure -O qcow2 golden.img", "a plain qcow2 image");

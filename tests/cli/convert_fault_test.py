@@ -57,6 +57,7 @@ class Faults(ConvertTestCase):
             ["-O", "qcow2", "-F", "raw"],
             ["--target-is-zero"],
             ["-S", "3000"],
+            ["-S", "64K", "-O", "qcow2"],
             ["-O", "vmdk"],
             ["--threads", "0"],
         ]
@@ -107,14 +108,15 @@ class Faults(ConvertTestCase):
         before = sha256(source)
         generator = random.Random(3)
         for round_number in range(8):
-            target = self.path(f"out{round_number}.qcow2")
-            job = self.start_imgtool("convert", source, target, "-c", "--rate", "24M")
+            suffix = ("qcow2", "img.zst")[round_number % 2]
+            target = self.path(f"out{round_number}.{suffix}")
+            job = self.start_imgtool("compress", source, target, "--rate", "24M")
             time.sleep(generator.uniform(0.02, 0.45))
             job.send_signal(signal.SIGKILL)
             job.wait(30)
             self.assertFalse(target.exists())
             # What it leaves is taken over by the next run.
-            if round_number == 7:
+            if round_number >= 6:
                 self.convert(source, target, "-c")
                 self.assertFalse(os.path.exists(f"{target}.imgtool-partial"))
         self.assertEqual(sha256(source), before)
@@ -135,7 +137,7 @@ class Faults(ConvertTestCase):
     def test_space_is_checked_before_anything_is_written(self):
         source = self.dense_image(6 * MiB)
         folder = self.tmpfs(4 * MiB)
-        for options in ([], ["-c", "-O", "qcow2"], ["-o", "preallocation=full"],
+        for options in ([], ["-c", "-O", "qcow2"], ["-O", "zst"], ["-o", "preallocation=full"],
                         ["-O", "qcow2", "-o", "preallocation=falloc"]):
             with self.subTest(options=options):
                 result = self.imgtool("convert", source, folder / "out", *options)
@@ -146,7 +148,7 @@ class Faults(ConvertTestCase):
     def test_a_file_system_that_fills_up_meanwhile(self):
         source = self.dense_image(4 * MiB)
         before = sha256(source)
-        for options in ([], ["-O", "qcow2"], ["-c", "-O", "qcow2"],
+        for options in ([], ["-O", "qcow2"], ["-c", "-O", "qcow2"], ["-O", "zst"],
                         ["-c", "-O", "qcow2", "-o", "cluster_size=4K", "--io-engine=threads"]):
             with self.subTest(options=options):
                 folder = self.tmpfs(6 * MiB)
