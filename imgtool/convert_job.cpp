@@ -24,6 +24,7 @@ ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options)
       workers_(options_.threads),
       source_(ring, options_.source, options_.open, stop_flag()),
       copies_(1) {
+  if (options_.drop_free) find_unused();
   const std::optional<std::uint64_t> size = source_.source().size();
   OutputPlan plan = plan_output(options_.target, options_.output, size);
   std::vector<std::string> sources = source_.paths();
@@ -36,6 +37,16 @@ ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options)
                                           backing_ ? &backing_->image() : nullptr, stop_flag());
 }
 
+void ConvertJob::find_unused() {
+  unused_ = find_unused_space(ring_, source_.source(), options_.source);
+  filter_ =
+      unused_->filter(source_.source(), io::align_up(source_.cluster_size(), io::buffer_alignment));
+}
+
+io::Source& ConvertJob::input() {
+  return filter_ ? static_cast<io::Source&>(*filter_) : source_.source();
+}
+
 void ConvertJob::choose_sizes() {
   copy_options_.bytes_per_second = options_.rate;
   copy_options_.chunk_size = std::max(default_chunk, source_.cluster_size());
@@ -46,7 +57,7 @@ std::string ConvertJob::check_space() {
   const OutputPlan& plan = output_->plan();
   const bool in_place = plan.existing || !output_->disks().empty();
   if (in_place || plan.path == "-" || backing_) return "";
-  return check_free_space(ring_, source_.source(), plan, workers_);
+  return check_free_space(ring_, input(), plan, workers_);
 }
 
 void ConvertJob::run(io::CopyObserver& observer) {
@@ -55,6 +66,7 @@ void ConvertJob::run(io::CopyObserver& observer) {
     choose_sizes();
     copy(observer);
     source_.check_unchanged();
+    if (unused_) unused_->check_unchanged();
     observer.begin(io::Phase::flush, 0, std::nullopt);
     remark_ = output_->finish(size_);
     observer.end(io::Phase::flush, 0);
@@ -69,17 +81,17 @@ void ConvertJob::copy(io::CopyObserver& observer) {
   copies_.front().target = &output_->target();
   io::WorkerPool digest_worker(options_.digest ? 1 : 0);
   std::optional<io::ContentDigest> digest;
-  io::Copier copier(ring_, source_.source(), copies_, copy_options_, observer, stop_flag());
+  io::Copier copier(ring_, input(), copies_, copy_options_, observer, stop_flag());
   if (options_.digest) {
     digest.emplace(ring_, digest_worker, *options_.digest);
     copier.hash_content(&*digest);
   }
-  copier.run({io::ByteRange{0, source_.source().size().value_or(stream_limit)}});
+  copier.run({io::ByteRange{0, input().size().value_or(stream_limit)}});
   if (stop_flag().load() != 0) {
     throw io::Error(io::ErrorKind::cancelled, options_.source, "stopped");
   }
   if (copies_.front().error) throw *copies_.front().error;
-  size_ = source_.source().seekable() ? source_.source().size().value() : copier.stream_end();
+  size_ = input().seekable() ? input().size().value() : copier.stream_end();
   if (digest) digest_ = digest->hex();
 }
 
@@ -87,7 +99,7 @@ void ConvertJob::explain_no_space(const io::Error& error) {
   const std::uint64_t done = copies_.front().data_bytes + copies_.front().zero_bytes;
   const std::uint64_t written = output_->file_bytes().value_or(copies_.front().data_bytes);
   std::string text = fmt::format("no space left after {}", human_size(written));
-  if (const auto size = source_.source().size(); size && done > 0) {
+  if (const auto size = input().size(); size && done > 0) {
     const double whole =
         static_cast<double>(written) / static_cast<double>(done) * static_cast<double>(*size);
     const auto more =

@@ -9,6 +9,7 @@
 #include "imgtool/image_output.hpp"
 #include "imgtool/image_source.hpp"
 #include "imgtool/job.hpp"
+#include "imgtool/unused_space.hpp"
 #include "io/copier.hpp"
 #include "io/digest.hpp"
 #include "io/worker_pool.hpp"
@@ -21,6 +22,7 @@ struct ConvertOptions {
   formats::OpenOptions open;
   OutputOptions target;
   std::optional<io::DigestAlgorithm> digest;
+  bool drop_free = false;  // leaves out what no file system uses
   unsigned threads = 1;
   std::uint64_t rate = 0;
 };
@@ -47,8 +49,15 @@ class ConvertJob {
   [[nodiscard]] std::uint64_t content_bytes() const;
   [[nodiscard]] const std::string& digest() const noexcept { return digest_; }
   [[nodiscard]] const std::string& remark() const noexcept { return remark_; }
+  // With drop_free: what was found; else null.
+  [[nodiscard]] const formats::FreeSpace* unused() const {
+    return unused_ ? &unused_->found() : nullptr;
+  }
 
  private:
+  void find_unused();
+  // The source, without what is dropped.
+  [[nodiscard]] io::Source& input();
   void choose_sizes();
   void copy(io::CopyObserver& observer);
   [[noreturn]] void explain_no_space(const io::Error& error);
@@ -57,6 +66,8 @@ class ConvertJob {
   ConvertOptions options_;
   io::WorkerPool workers_;
   ImageSource source_;
+  std::unique_ptr<UnusedSpace> unused_;
+  std::unique_ptr<io::ZeroRanges> filter_;
   std::optional<BackingFile> backing_;
   std::unique_ptr<ImageOutput> output_;
   io::CopyOptions copy_options_;

@@ -1,3 +1,5 @@
+#include <ranges>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -33,6 +35,9 @@ Json describe(const ConvertJob& job, double seconds) {
   document["size"] = job.size();
   document["data-bytes"] = job.content_bytes();
   if (const auto bytes = job.output().file_bytes()) document["file-bytes"] = *bytes;
+  if (job.unused() != nullptr) {
+    document["left-out"] = unused_space_document(*job.unused(), job.size());
+  }
   document["seconds"] = seconds;
   if (options.digest) {
     document["algorithm"] = io::digest_name(*options.digest);
@@ -51,9 +56,12 @@ void report_conversion(const ConvertJob& job, double seconds, bool json) {
   }
   const ConvertOptions& options = job.options();
   std::string text = in_words(job, seconds);
+  if (job.unused() != nullptr) text += unused_space_in_words(*job.unused(), job.size());
   if (options.digest) text += digest_line(job.digest(), options.output);
   if (options.output == "-") {
-    complain(text.substr(0, text.size() - 1));
+    for (const auto line : std::views::split(text.substr(0, text.size() - 1), '\n')) {
+      complain(std::string_view(line.begin(), line.end()));
+    }
   } else {
     print(text);
   }

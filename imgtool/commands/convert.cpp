@@ -48,6 +48,10 @@ void describe(CommandLine& line, Options& o) {
   line.option("target-is-zero", flag_into(convert.target.target_is_zero),
               "with -n: DST reads as zeros all over, so zeros are not written");
   line.option("yes", flag_into(o.yes), "do not ask before a disk is overwritten");
+  line.option(
+      "drop-free", flag_into(convert.drop_free),
+      "leave out what no file system in SRC uses: it is not read, and is zeros in DST. What "
+      "is damaged, in use, encrypted or unknown is kept whole, and listed");
   line.option("digest", digest_algorithm_into(convert.digest),
               "print this digest of the disk's content, computed on the way");
   line.option("threads", count_into(convert.threads, 1, most_threads),
@@ -120,6 +124,8 @@ int run_compress(const Arguments& arguments) {
                "... as small as it gets");
   line.example("imgtool compress golden.img golden.img.zst",
                "zstd -d reads it, and imgtool reads it at any place");
+  line.example("imgtool compress --drop-free golden.img golden.qcow2",
+               "the same without deleted files and other free space");
   if (const auto exit = line.parse(arguments)) return *exit;
   o.convert.target.compress = true;
   if (!o.convert.target.format && !o.convert.output.ends_with(".zst")) {

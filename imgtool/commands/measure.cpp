@@ -14,6 +14,7 @@
 #include "imgtool/image_options.hpp"
 #include "imgtool/job.hpp"
 #include "imgtool/report.hpp"
+#include "imgtool/unused_space.hpp"
 #include "imgtool/usage_error.hpp"
 #include "io/error.hpp"
 
@@ -27,6 +28,7 @@ struct Options {
   std::optional<std::uint64_t> size;
   formats::OpenOptions open;
   OutputOptions target;
+  bool drop_free = false;
   unsigned samples = 1024;
   OutputFormat output = OutputFormat::human;
   JobOptions job;
@@ -46,8 +48,14 @@ formats::Forecast measure(Options& o) {
   if (!source->seekable()) {
     throw io::Error(io::ErrorKind::unsupported, *o.source, "cannot be sampled: it is a stream");
   }
-  if (!form.codec) return formats::forecast_by_extents(*source, form);
-  return formats::forecast_by_samples(*ring, *source, form, workers, o.samples);
+  std::unique_ptr<io::ZeroRanges> used;
+  if (o.drop_free) {
+    used = find_unused_space(*ring, *source, *o.source)
+               ->filter(*source, io::align_up(source->cluster_size(), io::buffer_alignment));
+  }
+  io::Source& content = used ? static_cast<io::Source&>(*used) : *source;
+  if (!form.codec) return formats::forecast_by_extents(content, form);
+  return formats::forecast_by_samples(*ring, content, form, workers, o.samples);
 }
 
 Json describe(const formats::Forecast& forecast) {
@@ -85,6 +93,8 @@ int run_measure(const Arguments& arguments) {
   line.option("size", size_into(o.size), "instead of SRC: an empty disk of this size");
   image_options(line, o.open);
   output_options(line, o.target);
+  line.option("drop-free", flag_into(o.drop_free),
+              "without what no file system in SRC uses, as convert --drop-free makes it");
   line.option("samples", count_into(o.samples, 2, 1U << 20), "places to look at for an estimate");
   output_option(line, o.output);
   line.job_options(o.job);
@@ -94,6 +104,7 @@ int run_measure(const Arguments& arguments) {
   if (o.source.has_value() == o.size.has_value()) {
     throw UsageError("measure: takes either SRC or --size N");
   }
+  if (o.drop_free && !o.source) throw UsageError("measure: --drop-free needs SRC");
   const formats::Forecast forecast = measure(o);
   if (line.common().json || o.output == OutputFormat::json) {
     print_json(describe(forecast));
