@@ -1,5 +1,7 @@
 #include "imgtool/analyze_report.hpp"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -104,6 +106,7 @@ Json json_of(const Qcow2Analysis& qcow2) {
   if (const auto& usage = qcow2.usage) {
     json["compressed-bytes"] = usage->compressed_bytes;
     json["snapshot-only-bytes"] = usage->snapshot_bytes;
+    json["missing-bytes"] = usage->missing_bytes;
   }
   return json;
 }
@@ -192,6 +195,10 @@ std::string in_words(const Qcow2Analysis& qcow2) {
   if (qcow2.usage && qcow2.usage->snapshot_bytes > 0) {
     text += fmt::format("; {} only for snapshots", human_size(qcow2.usage->snapshot_bytes));
   }
+  if (qcow2.usage && qcow2.usage->missing_bytes > 0) {
+    text += fmt::format("; {} lie past the end of the file: it was truncated, and they are lost",
+                        human_size(qcow2.usage->missing_bytes));
+  }
   return text + '\n';
 }
 
@@ -213,6 +220,47 @@ std::string savings(const ImageAnalysis& analysis) {
     text += "  stored zeros, if there are any: --deep reads the data to find them\n";
   }
   return text.empty() ? "\nnothing is stored in vain\n" : "\nstored in vain:\n" + text;
+}
+
+Json json_of(const std::vector<Prospect>& prospects) {
+  Json json = Json::array();
+  for (const auto& [command, forecast] : prospects) {
+    json.push_back({{"command", command},
+                    {"file-size", forecast.likely},
+                    {"least", forecast.least},
+                    {"most", forecast.most},
+                    {"estimate", forecast.sampled}});
+  }
+  return json;
+}
+
+// What the image takes now, to compare with.
+std::string present(const ImageAnalysis& analysis) {
+  return human_size(analysis.block_device ? analysis.disk.disk.size : analysis.allocated);
+}
+
+std::string in_words(const formats::Forecast& forecast) {
+  if (!forecast.sampled) return fmt::format("at most {}", human_size(forecast.most));
+  return fmt::format("about {} ({} to {})", human_size(forecast.likely), human_size(forecast.least),
+                     human_size(forecast.most));
+}
+
+std::string outlook(const ImageAnalysis& analysis) {
+  if (!analysis.no_prospects_because.empty()) {
+    return terminal_text(fmt::format("\nnothing can be said of what it could become: {}",
+                                     analysis.no_prospects_because)) +
+           '\n';
+  }
+  std::size_t width = 0;
+  for (const Prospect& prospect : analysis.prospects) {
+    width = std::max(width, prospect.command.size());
+  }
+  std::string text = "\nwhat would become of it (estimated from samples):\n";
+  for (const auto& [command, forecast] : analysis.prospects) {
+    text +=
+        fmt::format("  {:<{}}  {} to {}\n", command, width, present(analysis), in_words(forecast));
+  }
+  return text;
 }
 
 }  // namespace
@@ -247,13 +295,14 @@ nlohmann::ordered_json to_json(const ImageAnalysis& analysis) {
   json["stored-in-vain"] = {{"free", droppable(analysis)},
                             {"zeros", zeros_in_use(analysis)},
                             {"leaked", leaked(analysis)}};
+  json["next"] = json_of(analysis.prospects);
   return json;
 }
 
 std::string to_text(const ImageAnalysis& analysis, std::optional<std::size_t> width) {
   std::string text = heading(analysis) + table_of(analysis, width) + reasons(analysis.disk);
   if (analysis.qcow2) text += in_words(*analysis.qcow2);
-  return text + savings(analysis);
+  return text + savings(analysis) + outlook(analysis);
 }
 
 }  // namespace imgtool

@@ -10,6 +10,7 @@
 #include "formats/format.hpp"
 #include "formats/qcow2/check.hpp"
 #include "formats/qcow2/usage.hpp"
+#include "imgtool/outlook.hpp"
 
 namespace imgtool {
 
@@ -29,6 +30,8 @@ struct ImageAnalysis {
   formats::StorageMap map;
   formats::DiskAnalysis disk;
   std::optional<Qcow2Analysis> qcow2;
+  std::vector<Prospect> prospects;
+  std::string no_prospects_because;  // the content could not be read
 };
 
 // "qcow2, 16.0 GiB inside; the file has 3.6 GiB, of which 3.6 GiB take space"

@@ -28,15 +28,26 @@ class Walk {
       guest = guest + run.length;
       if (!run.host) continue;
       const bool stream = run.kind == RunKind::compressed;
-      if (stream) compressed += run.stored_bytes;
-      mark(*run.host, stream ? run.stored_bytes : run.length, seen);
+      const std::uint64_t stored = stream ? run.stored_bytes : run.length;
+      if (stream) compressed += stored;
+      mark(*run.host, stored, seen);
+      missing_ += stored - std::min(stored, bytes_in_file(*run.host));
     }
     return compressed;
   }
 
+  // Bytes that entries seen so far place in clusters that the file does not have.
+  [[nodiscard]] std::uint64_t missing() const { return missing_; }
+
   [[nodiscard]] std::uint64_t cluster_size() const { return header_.geometry.cluster_size(); }
 
  private:
+  // From there to the end of the file's last cluster, which may be cut short.
+  [[nodiscard]] std::uint64_t bytes_in_file(HostOffset host) const {
+    const std::uint64_t end = clusters_ * cluster_size();
+    return end - std::min(end, host.value);
+  }
+
   void mark(HostOffset host, std::uint64_t length, std::vector<bool>& seen) const {
     const std::uint64_t end = std::min((host.value + length + cluster_size() - 1) / cluster_size(),
                                        std::uint64_t{clusters_});
@@ -46,6 +57,7 @@ class Walk {
   TableReader& tables_;
   const Header& header_;
   std::size_t clusters_;
+  std::uint64_t missing_ = 0;
 };
 
 }  // namespace
@@ -60,6 +72,7 @@ Usage read_usage(const io::File& file) {
   usage.compressed_bytes =
       walk.disk(load_l1(tables, header.geometry, header.l1_offset, header.l1_entries),
                 header.virtual_size, now);
+  usage.missing_bytes = walk.missing();
   std::vector<bool> then(now.size());
   for (const Snapshot& snapshot : read_snapshots(tables, header).snapshots) {
     (void)walk.disk(load_l1(tables, header, snapshot), snapshot.disk_size, then);

@@ -63,6 +63,18 @@ void read_all_data(io::Ring& ring, const Options& o, io::Source& image, formats:
   progress.finish();
 }
 
+// Broken content does not keep anybody from learning the rest.
+void add_prospects(io::Ring& ring, io::Source& image, io::WorkerPool& workers,
+                   ImageAnalysis& analysis) {
+  try {
+    analysis.prospects =
+        look_ahead(ring, image, analysis.block_device, analysis.disk.free_ranges, workers);
+  } catch (const io::Error& error) {
+    if (error.kind() == io::ErrorKind::cancelled) throw;
+    analysis.no_prospects_because = error.what();
+  }
+}
+
 ImageAnalysis analyze(const Options& o) {
   const auto ring = make_ring(o.job, 64);
   io::WorkerPool workers(std::max(1U, std::thread::hardware_concurrency()));
@@ -95,6 +107,7 @@ ImageAnalysis analyze(const Options& o) {
   }
   analysis.disk = formats::analyze(disk, analysis.map, options);
   if (image->format() == formats::Format::qcow2) analysis.qcow2 = analyze_qcow2(o.path);
+  add_prospects(*ring, *image, workers, analysis);
   return analysis;
 }
 

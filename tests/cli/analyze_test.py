@@ -124,6 +124,46 @@ class AnalyzeTest(TableTestCase):
         self.assertIn("1.0 MiB only for snapshots",
                       self.imgtool_ok("analyze", image).out)
 
+    def test_what_a_truncated_file_lost(self):
+        image = self.path()
+        check("qemu-img", "create", "-q", "-f", "qcow2", image, "16M")
+        check("qemu-io", "-f", "qcow2", "-c", "write -P 7 0 4M", image)
+        self.assertEqual(self.analyze(image)["qcow2"]["missing-bytes"], 0)
+        os.truncate(image, os.path.getsize(image) - 3 * MiB // 2)
+        report = self.analyze(image)
+        self.assertEqual(report["qcow2"]["missing-bytes"], 3 * MiB // 2)
+        self.assertEqual(report["next"], [])
+        text = self.imgtool_ok("analyze", image).out
+        self.assertIn("1.5 MiB lie past the end of the file", text)
+        self.assertIn("nothing can be said of what it could become", text)
+
+    def test_what_the_next_commands_would_make_of_it(self):
+        disk, _ = self.ext4_disk()
+        report = self.analyze(disk)
+        self.assertEqual([n["command"] for n in report["next"]],
+                         ["compress", "compress --drop-free", "convert --drop-free -O qcow2"])
+        for step in report["next"]:
+            command, *options = step["command"].split()
+            result = self.path()
+            self.imgtool_ok(command, *options, disk, result)
+            with self.subTest(command=step["command"]):
+                size = os.path.getsize(result)
+                self.assertLessEqual(size, step["most"] + 128 * KiB)  # clusters, rounded
+                if step["estimate"]:
+                    self.assertGreaterEqual(size, step["least"] - 128 * KiB)
+                    self.assertAlmostEqual(size, step["file-size"], delta=size // 10)
+        whole, dropped, _ = report["next"]
+        self.assertGreater(whole["file-size"] - dropped["file-size"], 7 * MiB)
+        self.assertRegex(self.imgtool_ok("analyze", disk).out,
+                         r"compress --drop-free .* to about [0-9.]+ MiB \(")
+
+    @requires_root
+    def test_a_disk_is_captured(self):
+        disk, _ = self.ext4_disk()
+        report = self.analyze(self.loop_device(disk))
+        self.assertEqual([n["command"] for n in report["next"]],
+                         ["capture --used", "capture --used -O qcow2 -c"])
+
     def test_leaked_clusters(self):
         image = self.path()
         check("qemu-img", "create", "-q", "-f", "qcow2", image, "16M")
