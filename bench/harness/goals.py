@@ -94,6 +94,34 @@ def wall_seconds_within(us: str, seconds: float) -> Goal:
     return Goal(f"{us}: wall <= {seconds * 1000:g} ms", judge)
 
 
+def smaller_than(us: str, rival: str) -> Goal:
+    """The file that `us` makes is not longer than the rival's."""
+
+    def judge(results: Results) -> tuple[str, bool] | None:
+        ours, theirs = results.fair(us), results.fair(rival)
+        if not ours or not theirs:
+            return None
+        ratio = ours.result_bytes / max(theirs.result_bytes, 1)
+        sizes = f"{ours.result_bytes / MIB:.0f} MiB, {theirs.result_bytes / MIB:.0f} MiB"
+        return f"{ratio:.2f} ({sizes})", ratio <= 1
+
+    return Goal(f"{us}: result not larger than {rival}'s", judge)
+
+
+def reads_at_most(us: str, share: float, of: str) -> Goal:
+    """So much of what another contender reads comes from block devices, and OWN_PAGES."""
+
+    def judge(results: Results) -> tuple[str, bool] | None:
+        ours, theirs = results.fair(us), results.fair(of)
+        if not ours or not theirs:
+            return None
+        most = share * theirs.median("read_bytes") + OWN_PAGES
+        ratio = ours.median("read_bytes") / theirs.median("read_bytes")
+        return f"{ratio:.3f} x", ours.median("read_bytes") <= most
+
+    return Goal(f"{us}: reads at most {share:.3g} x what {of} reads", judge)
+
+
 def reads_once(us: str) -> Goal:
     """The bytes that came from block devices are the image's, once; 1 % more for metadata, and
     OWN_PAGES for the program and its libraries, which a cold start reads too."""

@@ -30,6 +30,7 @@ class Entry:
     missing: str = ""  # the program that is not installed
     failure: str = ""  # why its last run does not count
     wrong: str = ""  # what is wrong with its result
+    result_bytes: int = 0  # lengths of the files that it made
 
     @property
     def is_checked(self) -> bool:
@@ -114,6 +115,7 @@ def run_once(
     if first_round and entry.is_checked:
         wrongs = (case.check(places, result) for result in entry.contender.results)
         entry.wrong = next(filter(None, wrongs), "")
+        entry.result_bytes = sum(os.stat(places[r]).st_size for r in entry.contender.results)
 
 
 def filled_in(contender: Contender, places: Places) -> str:
