@@ -5,6 +5,9 @@
 
 #include <fmt/format.h>
 
+#include "formats/bmap/recorder.hpp"
+#include "formats/qcow2/create_options.hpp"
+#include "formats/qcow2/header.hpp"
 #include "imgtool/free_space.hpp"
 #include "imgtool/human.hpp"
 #include "imgtool/signals.hpp"
@@ -24,7 +27,24 @@ ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options)
       workers_(options_.threads),
       source_(ring, options_.source, options_.open, stop_flag()),
       copies_(1) {
+  look_for_more_than_the_disk();
   if (options_.drop_free) find_unused();
+  open_output();
+  if (options_.bmap) {
+    check_size_for_bmap(source_.source().size().value_or(0));
+    bmap_file_ = std::make_unique<io::OutputFile>(*options_.bmap, options_.target.force);
+  }
+}
+
+void ConvertJob::look_for_more_than_the_disk() {
+  const formats::Image* image = source_.image();
+  if (image == nullptr || image->format() != formats::Format::qcow2) return;
+  const auto header = formats::qcow2::read_header(*image->files().front());
+  if (header.bitmaps) left_behind_.bitmaps = header.bitmaps->count;
+  left_behind_.snapshots = header.snapshot_count;
+}
+
+void ConvertJob::open_output() {
   const std::optional<std::uint64_t> size = source_.source().size();
   OutputPlan plan = plan_output(options_.target, options_.output, size);
   std::vector<std::string> sources = source_.paths();
@@ -35,6 +55,16 @@ ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options)
   check_plan(plan, size);
   output_ = std::make_unique<ImageOutput>(ring_, std::move(plan), size, sources, workers_,
                                           backing_ ? &backing_->image() : nullptr, stop_flag());
+}
+
+// burn would find a map of another size beside the image.
+void ConvertJob::check_size_for_bmap(std::uint64_t size) const {
+  const bool kept = output_->plan().format != formats::Format::qcow2;
+  if (kept || formats::qcow2::virtual_size_for(size) == size) return;
+  throw io::Error(io::ErrorKind::unsupported, options_.source,
+                  fmt::format("has {} bytes, and qcow2 counts in sectors of 512, so no block map "
+                              "fits; make a raw or zst image, or leave out --bmap-out",
+                              size));
 }
 
 void ConvertJob::find_unused() {
@@ -69,6 +99,7 @@ void ConvertJob::run(io::CopyObserver& observer) {
     if (unused_) unused_->check_unchanged();
     observer.begin(io::Phase::flush, 0, std::nullopt);
     remark_ = output_->finish(size_);
+    if (bmap_file_) bmap_file_->publish();
     observer.end(io::Phase::flush, 0);
   } catch (const io::Error& error) {
     if (error.error_number() == ENOSPC) explain_no_space(error);
@@ -81,7 +112,10 @@ void ConvertJob::copy(io::CopyObserver& observer) {
   copies_.front().target = &output_->target();
   io::WorkerPool digest_worker(options_.digest ? 1 : 0);
   std::optional<io::ContentDigest> digest;
-  io::Copier copier(ring_, input(), copies_, copy_options_, observer, stop_flag());
+  std::optional<formats::bmap::Recorder> recorder;
+  if (bmap_file_) recorder.emplace(ring_, input());
+  io::Source& disk = recorder ? static_cast<io::Source&>(*recorder) : input();
+  io::Copier copier(ring_, disk, copies_, copy_options_, observer, stop_flag());
   if (options_.digest) {
     digest.emplace(ring_, digest_worker, *options_.digest);
     copier.hash_content(&*digest);
@@ -93,6 +127,11 @@ void ConvertJob::copy(io::CopyObserver& observer) {
   if (copies_.front().error) throw *copies_.front().error;
   size_ = input().seekable() ? input().size().value() : copier.stream_end();
   if (digest) digest_ = digest->hex();
+  if (recorder) {
+    check_size_for_bmap(size_);
+    const std::string text = formats::bmap::to_text(recorder->take(size_));
+    bmap_file_->file().write_at(0, std::as_bytes(std::span(text)));
+  }
 }
 
 void ConvertJob::explain_no_space(const io::Error& error) {

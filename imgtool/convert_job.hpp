@@ -12,6 +12,7 @@
 #include "imgtool/unused_space.hpp"
 #include "io/copier.hpp"
 #include "io/digest.hpp"
+#include "io/output_file.hpp"
 #include "io/worker_pool.hpp"
 
 namespace imgtool {
@@ -22,9 +23,16 @@ struct ConvertOptions {
   formats::OpenOptions open;
   OutputOptions target;
   std::optional<io::DigestAlgorithm> digest;
-  bool drop_free = false;  // leaves out what no file system uses
+  std::optional<std::string> bmap;  // where its block map goes
+  bool drop_free = false;           // leaves out what no file system uses
   unsigned threads = 1;
   std::uint64_t rate = 0;
+};
+
+// What a qcow2 image has beside its disk, which no conversion takes along.
+struct LeftBehind {
+  std::uint32_t bitmaps = 0;
+  std::uint32_t snapshots = 0;
 };
 
 class ConvertJob {
@@ -34,6 +42,8 @@ class ConvertJob {
 
   // Disks that will be overwritten.
   [[nodiscard]] std::vector<std::string> disks() const { return output_->disks(); }
+
+  [[nodiscard]] const LeftBehind& left_behind() const noexcept { return left_behind_; }
 
   // Refuses (io::Error) when the output cannot fit. Something worth telling before it starts, or
   // "".
@@ -55,7 +65,10 @@ class ConvertJob {
   }
 
  private:
+  void open_output();
   void find_unused();
+  void look_for_more_than_the_disk();
+  void check_size_for_bmap(std::uint64_t size) const;
   // The source, without what is dropped.
   [[nodiscard]] io::Source& input();
   void choose_sizes();
@@ -70,9 +83,11 @@ class ConvertJob {
   std::unique_ptr<io::ZeroRanges> filter_;
   std::optional<BackingFile> backing_;
   std::unique_ptr<ImageOutput> output_;
+  std::unique_ptr<io::OutputFile> bmap_file_;
   io::CopyOptions copy_options_;
   std::vector<io::CopyTarget> copies_;
   std::uint64_t size_ = 0;
+  LeftBehind left_behind_;
   std::string digest_;
   std::string remark_;
 };

@@ -35,6 +35,9 @@ Json describe(const ConvertJob& job, double seconds) {
   document["size"] = job.size();
   document["data-bytes"] = job.content_bytes();
   if (const auto bytes = job.output().file_bytes()) document["file-bytes"] = *bytes;
+  if (job.left_behind().bitmaps > 0) document["bitmaps-dropped"] = job.left_behind().bitmaps;
+  if (job.left_behind().snapshots > 0) document["snapshots-dropped"] = job.left_behind().snapshots;
+  if (options.bmap) document["bmap"] = *options.bmap;
   if (job.unused() != nullptr) {
     document["left-out"] = unused_space_document(*job.unused(), job.size());
   }

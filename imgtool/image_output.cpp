@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/probe.hpp"
 #include "formats/zst/target.hpp"
 #include "io/device_usage.hpp"
 #include "io/error.hpp"
@@ -92,6 +93,7 @@ void ImageOutput::open_in_place(const std::vector<std::string>& sources) {
                                 "missing",
                                 *size_, status.size, *size_ - status.size));
   }
+  if (status.kind == io::FileKind::regular && !plan_.format_stated) refuse_other_content();
   const io::DeviceInventory inventory;
   const io::DeviceUsage usage(inventory);
   BurnTargetOptions options;
@@ -99,6 +101,17 @@ void ImageOutput::open_in_place(const std::vector<std::string>& sources) {
   options.overwrite_files = true;
   options.starts_as_zeros = plan_.target_is_zero;
   in_place_ = std::make_unique<BurnTarget>(plan_.path, sources, inventory, usage, options);
+}
+
+// The disk's bytes would be written over what the container keeps at these places.
+void ImageOutput::refuse_other_content() const {
+  const Format found = formats::probe(io::File(plan_.path, O_RDONLY));
+  if (found == Format::raw) return;
+  throw io::Error(
+      io::ErrorKind::refused, plan_.path,
+      fmt::format("is {}, and would be overwritten with a raw image; if that is wanted, "
+                  "say -O raw",
+                  formats::name_of(found)));
 }
 
 std::vector<std::string> ImageOutput::disks() const {

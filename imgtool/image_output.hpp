@@ -57,6 +57,7 @@ void backing_options(CommandLine& line, OutputOptions& options);
 struct OutputPlan {
   std::string path;
   formats::Format format = formats::Format::raw;
+  bool format_stated = false;                  // by -O, not by a name
   formats::qcow2::CreateOptions create;        // of qcow2
   std::optional<formats::qcow2::Codec> codec;  // of qcow2; nothing: not compressed
   int zst_level = 3;                           // of zst
@@ -106,7 +107,7 @@ class ImageOutput {
  private:
   void open(const std::vector<std::string>& sources);
   void open_in_place(const std::vector<std::string>& sources);
-  void start_in_place();
+  void refuse_other_content() const;
   void start_file();
 
   io::Ring& ring_;

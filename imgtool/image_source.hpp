@@ -25,6 +25,9 @@ class ImageSource {
 
   [[nodiscard]] io::Source& source() { return image_ ? *image_ : *stream_; }
 
+  // Null for plain bytes from a pipe.
+  [[nodiscard]] const formats::Image* image() const { return image_.get(); }
+
   // Plain bytes from a pipe, with nothing in them that says whether all of them came.
   [[nodiscard]] bool is_raw_pipe() const { return stream_ != nullptr; }
 

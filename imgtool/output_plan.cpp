@@ -248,6 +248,7 @@ OutputPlan plan_output(OutputOptions& options, const std::string& path,
   OutputPlan plan;
   plan.path = path;
   plan.format = options.format.value_or(format_by_suffix(path));
+  plan.format_stated = options.format.has_value();
   CreationOptions creation(plan, options);
   for (const std::string& list : options.creation) creation.take(list);
   plan_compression(options, plan);

@@ -2,6 +2,8 @@
 #include <bit>
 #include <chrono>
 
+#include <fmt/format.h>
+
 #include "imgtool/command.hpp"
 #include "imgtool/confirm.hpp"
 #include "imgtool/content_hash.hpp"
@@ -54,6 +56,10 @@ void describe(CommandLine& line, Options& o) {
       "is damaged, in use, encrypted or unknown is kept whole, and listed");
   line.option("digest", digest_algorithm_into(convert.digest),
               "print this digest of the disk's content, computed on the way");
+  line.option(
+      "bmap-out", text_into(convert.bmap, "FILE"),
+      "write the disk's block map here: what is not zeros, with checksums, for burn and for "
+      "bmaptool copy");
   line.option("threads", count_into(convert.threads, 1, most_threads),
               "threads for (de)compressing");
   line.option("rate", size_into(convert.rate), "at most so many bytes a second; 0 is no limit");
@@ -69,6 +75,18 @@ void ask(const ConvertJob& job, bool yes) {
   ConfirmOptions options;
   options.yes = yes;
   confirm("everything on this disk will be overwritten:", disks, options);
+}
+
+std::string counted(std::uint32_t count, const char* what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
+std::string note_of(const LeftBehind& left) {
+  std::vector<std::string> kinds;
+  if (left.bitmaps > 0) kinds.push_back(counted(left.bitmaps, "bitmap"));
+  if (left.snapshots > 0) kinds.push_back(counted(left.snapshots, "snapshot"));
+  if (kinds.empty()) return "";
+  return fmt::format("note: the {} of the source are not in the new image", join(kinds, " and "));
 }
 
 int run(CommandLine& line, Options& o) {
@@ -87,6 +105,7 @@ int run(CommandLine& line, Options& o) {
   const std::string warning = job.check_space();
   Progress progress({o.convert.output}, o.job);
   if (!warning.empty()) progress.say(warning);
+  if (const auto note = note_of(job.left_behind()); !note.empty()) progress.say(note);
   const auto begin = std::chrono::steady_clock::now();
   job.run(progress);
   progress.finish();

@@ -45,13 +45,13 @@ class ToQcow2(ConvertTestCase):
         return image
 
     def test_plain_images_with_all_options(self):
-        source = self.mixed_image(5 * MiB + 1536)
+        source = self.mixed_image(3 * MiB + 1536)
         for options in PLAIN:
             with self.subTest(options=options):
                 self.round_trip(source, "-o", options)
 
     def test_compressed_images_with_all_options(self):
-        source = self.mixed_image(5 * MiB + 1536)
+        source = self.mixed_image(3 * MiB + 1536)
         for options, *more in COMPRESSED:
             with self.subTest(options=options, more=more):
                 self.round_trip(source, "-c", "-o", options, *more)
@@ -105,7 +105,7 @@ class ToQcow2(ConvertTestCase):
                 self.assertEqual(total, 4 * MiB)
 
     def test_the_same_bytes_for_any_threads_and_engine(self):
-        source = self.mixed_image(12 * MiB)
+        source = self.mixed_image(7 * MiB)
         kinds = {"plain": [], "zlib": ["-c"], "zstd": ["-c", "--codec", "zstd"],
                  "small": ["-c", "-o", "cluster_size=4K"]}
         for kind, options in kinds.items():
@@ -133,7 +133,7 @@ class ToQcow2(ConvertTestCase):
         self.assertEqual(len(digests), 1)
 
     def test_smaller_than_qemus(self):
-        source = self.mixed_image(16 * MiB)
+        source = self.mixed_image(8 * MiB)
         for codec in ("zlib", "zstd"):
             ours, theirs = self.path(), self.path()
             self.convert(source, ours, "-O", "qcow2", "-c", "--codec", codec)
@@ -186,6 +186,25 @@ class ToQcow2(ConvertTestCase):
             target = self.path()
             self.convert(image.path, target, "-O", "qcow2", "-c", *snapshot)
             self.assert_image_of(target, content)
+
+    def test_what_stays_behind_is_told(self):
+        image = Qcow2(self, 2 * MiB)
+        image.write(0, MiB)
+        image.finish()
+        target = self.path()
+        self.assertEqual(self.imgtool_ok("convert", image.path, target).err, "")
+        check("qemu-img", "bitmap", "--add", image.path, "backup0")
+        check("qemu-img", "bitmap", "--add", image.path, "backup1")
+        told = self.imgtool_ok("convert", image.path, target, "--force", "-O", "qcow2").err
+        self.assertIn("the 2 bitmaps of the source are not in the new image", told)
+        check("qemu-img", "snapshot", "-c", "one", image.path)
+        result = self.imgtool_ok("convert", image.path, target, "--force", "-c", "-O", "qcow2",
+                                 "--json")
+        self.assertIn("the 2 bitmaps and 1 snapshot of the source are not in", result.err)
+        self.assertEqual(result.json["bitmaps-dropped"], 2)
+        self.assertEqual(result.json["snapshots-dropped"], 1)
+        self.assert_image_of(target, image.oracle)
+        self.assertNotIn("bitmaps", qemu_info(target)["format-specific"]["data"])
 
     def test_compress_is_convert_c(self):
         source = self.mixed_image(3 * MiB)

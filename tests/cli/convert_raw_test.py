@@ -50,6 +50,48 @@ class ToRaw(ConvertTestCase):
         self.assertEqual(os.path.getsize(target), 5 * MiB)
         self.assertFalse(target.read_bytes()[4 * MiB:].strip(b"\xa5"))
 
+    @requires("qemu-img")
+    def test_a_qcow2_image_that_is_there_is_not_taken_for_a_disk(self):
+        source = self.mixed_image(MiB)
+        target = self.path("vm-disk")
+        check("qemu-img", "create", "-q", "-f", "qcow2", "-o", "preallocation=full", target, 2 * MiB)
+        before = sha256(target)
+        for options in ([], ["-O", "qcow2"]):
+            self.assert_refused(self.imgtool("convert", "-n", source, target, *options), target)
+            self.assertEqual(sha256(target), before)
+        self.convert(source, target, "-n", "-O", "raw")
+        self.assert_same_content(source, target, MiB)
+
+    @requires("bmaptool")
+    def test_a_block_map_on_the_way(self):
+        source = self.half_sparse_image(5 * MiB + 512, run=256 * KiB)
+        texts = set()
+        for name in ("a.img", "b.qcow2", "c.img.zst"):
+            image, block_map = self.path(name), self.path(f"{name}.bmap")
+            report = self.convert(source, image, "--bmap-out", block_map)
+            self.assertEqual(report["bmap"], str(block_map))
+            texts.add(block_map.read_text())
+            target = self.path()
+            self.imgtool_ok("burn", "--yes", image, target)  # finds it beside the image
+            self.assert_same_content(source, target)
+        self.assertEqual(len(texts), 1)
+        target = self.path()
+        check("bmaptool", "copy", "--bmap", self.dir / "a.img.bmap", self.dir / "a.img", target)
+        self.assert_same_content(source, target)
+        again = self.path()
+        result = self.imgtool("convert", source, again, "--bmap-out", self.dir / "a.img.bmap")
+        self.assert_refused(result, "a.img.bmap")
+        self.assertFalse(again.exists())
+
+    def test_no_block_map_of_another_size(self):
+        source = self.mixed_image(MiB + 123)
+        for name, code in (("a.qcow2", 1), ("a.img", 0), ("a.img.zst", 0)):
+            result = self.imgtool("convert", source, self.path(name), "--bmap-out",
+                                  self.path(f"{name}.bmap"))
+            self.assertEqual(result.code, code, f"\n{result!r}")
+            self.assertEqual((self.dir / name).exists(), code == 0)
+            self.assertEqual((self.dir / f"{name}.bmap").exists(), code == 0)
+
     def test_target_is_zero(self):
         source = self.half_sparse_image(4 * MiB)
         target = self.zero_image(4 * MiB)

@@ -1,58 +1,11 @@
-"""imgtool create and resize: new images, and images of another size."""
+"""imgtool resize: images of another size, in place."""
 import gzip
 import os
 import subprocess
 
 from convert_testing import ConvertTestCase, KiB, MiB
-from imgtool_testing import GiB, check, main, random_bytes, requires, run, sha256
+from imgtool_testing import GiB, IMGTOOL, check, main, random_bytes, requires, run, sha256
 from qcow2_images import Qcow2, Raw, qemu_info
-
-
-@requires("qemu-img", "qemu-io")
-class Create(ConvertTestCase):
-    def test_empty_images_of_all_kinds(self):
-        kinds = ["compat=0.10", "cluster_size=512,refcount_bits=64", "cluster_size=2M",
-                 "extended_l2=on,lazy_refcounts=on", "compression_type=zstd",
-                 "preallocation=metadata", "preallocation=falloc,cluster_size=4K"]
-        for options in kinds:
-            with self.subTest(options=options):
-                image = self.path()
-                report = self.imgtool_ok("create", "-f", "qcow2", "-o", options, image, "20M",
-                                         "--json").json
-                self.assertEqual(report["size"], 20 * MiB)
-                self.assert_clean(image)
-                self.assertEqual(qemu_info(image)["virtual-size"], 20 * MiB)
-                out = check("qemu-io", "-c", "read -P 0 0 20M", "-c", "write -P 7 5M 2M",
-                            "-c", "read -P 7 5M 2M", image)
-                self.assertNotIn("failed", out)
-                self.assert_clean(image)
-
-    def test_sizes(self):
-        for size in (0, 512, 64 * KiB, 3 * GiB, 1 << 45):
-            image = self.path(f"{size}.qcow2")
-            self.imgtool_ok("create", image, size)
-            self.assert_clean(image)
-            self.assertEqual(qemu_info(image)["virtual-size"], size)
-            self.assertLess(os.path.getsize(image), MiB)
-
-    def test_raw(self):
-        image = self.path()
-        self.imgtool_ok("create", image, "3M")
-        self.assertEqual(os.path.getsize(image), 3 * MiB)
-        self.assertEqual(os.stat(image).st_blocks, 0)
-        self.assert_refused(self.imgtool("create", image, "1M"), "--force")
-        self.imgtool_ok("create", image, "1M", "--force", "-o", "preallocation=falloc")
-        self.assertGreaterEqual(os.stat(image).st_blocks * 512, MiB)
-
-    def test_over_a_backing_file(self):
-        base = Raw(self, random_bytes(2 * MiB), "base.raw")
-        image = self.path("over.qcow2")
-        self.imgtool_ok("create", "-b", "base.raw", image)
-        self.assert_image_of(image, base.path)
-        self.assertEqual(qemu_info(image)["backing-filename"], "base.raw")
-        self.assertEqual(qemu_info(image)["backing-filename-format"], "raw")
-        self.assertEqual(self.imgtool("create", "-b", "none", self.path("x.qcow2")).code, 1)
-        self.assertEqual(self.imgtool("create", self.path("y.qcow2")).code, 2)
 
 
 @requires("qemu-img", "qemu-io")
@@ -214,6 +167,36 @@ class Resize(ConvertTestCase):
         image = self.filled(4 * MiB)
         for size in ("-5M", "+", "x", "+9999999T"):
             self.assertEqual(self.imgtool("resize", image.path, size, "--shrink").code, 2, size)
+
+    @requires("strace")
+    def test_killed_at_every_write_it_is_whole_and_of_one_size(self):
+        image = Qcow2(self, 4 * MiB, cluster_size=4096, refcount_bits=16)
+        image.write(MiB, 100 * KiB)
+        image.write(3 * MiB, 300 * KiB)
+        image.finish()
+        before = image.path.read_bytes()
+        kept = image.oracle.read_bytes()
+        for size, options in ((4 << 30, []), (2 * MiB + 512, ["--shrink", "--discard-content"])):
+            for count in range(1, 100):
+                with self.subTest(size=size, killed_at=count):
+                    image.path.write_bytes(before)
+                    result = run(["strace", "-f", "-qq", "-o", "/dev/null", "-e",
+                                  "trace=pwrite64,ftruncate", "-e",
+                                  f"inject=pwrite64,ftruncate:signal=KILL:when={count}", IMGTOOL,
+                                  "resize", image.path, size, *options])
+                    now = qemu_info(image.path)["virtual-size"]
+                    self.assertIn(now, (size, 4 * MiB))
+                    check("qemu-img", "check", "-q", "-r", "leaks", image.path)
+                    self.assert_clean(image.path)
+                    plain = self.path()
+                    check("qemu-img", "dd", "-O", "raw", f"if={image.path}", f"of={plain}",
+                          "bs=1M", "count=4")
+                    shared = min(now, 4 * MiB)
+                    self.assertEqual(plain.read_bytes()[:shared], kept[:shared])
+                    if result.code == 0:
+                        break
+            self.assertEqual(now, size)
+            self.assertGreater(count, 2)
 
 
 if __name__ == "__main__":
