@@ -1,6 +1,7 @@
 #include "imgtool/capture_job.hpp"
 
 #include <algorithm>
+#include <cerrno>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include "formats/bmap/recorder.hpp"
 #include "formats/partitions/fit.hpp"
 #include "imgtool/content_hash.hpp"
+#include "imgtool/free_space.hpp"
 #include "imgtool/signals.hpp"
 #include "imgtool/usage_error.hpp"
 #include "io/content_digest.hpp"
@@ -39,6 +41,7 @@ CaptureJob::CaptureJob(io::Ring& ring, CaptureOptions options, const TuningOptio
   if (device != nullptr) queues.push_back(inventory_.queue_limits(*device));
   copy_options_ = choose_copy_options(tuning, size_, queues);
   OutputPlan plan = plan_target();
+  check_space(plan);
   open_journal();
   open_target(std::move(plan));
   if (options_.bmap) bmap_file_ = std::make_unique<io::OutputFile>(*options_.bmap, options_.force);
@@ -134,6 +137,22 @@ OutputPlan CaptureJob::plan_target() {
   return plan;
 }
 
+// A job that can be resumed may go on when there is room again; a failing disk is not read twice.
+void CaptureJob::check_space(const OutputPlan& plan) {
+  if (plan.path == "-" || options_.rescue || options_.mapfile) return;
+  if (io::exists(plan.path) && io::status_of(plan.path).kind != io::FileKind::regular) return;
+  io::WorkerPool workers(options_.threads);
+  space_warning_ = check_free_space(ring_, source(), plan, workers);
+}
+
+io::Error CaptureJob::explain_no_space(const io::Error& error) {
+  const io::CopyTarget& copy = copies_.front();
+  const auto written = image_ ? image_->file_bytes() : std::nullopt;
+  return no_space_error(
+      error, options_.output,
+      {copy.data_bytes + copy.zero_bytes, written.value_or(copy.data_bytes), size_});
+}
+
 void CaptureJob::open_image(OutputPlan plan) {
   workers_.emplace(options_.threads);
   image_ = std::make_unique<ImageOutput>(ring_, std::move(plan), size_,
@@ -216,10 +235,18 @@ void CaptureJob::run(io::CopyObserver& observer) {
       output_->publish();
     }
     if (bmap_) bmap_file_->publish();
+  } catch (const io::Error& error) {
+    keep_for_resume();
+    if (error.error_number() != ENOSPC || options_.output == "-") throw;
+    throw explain_no_space(error);
   } catch (...) {
-    if (output_ && options_.mapfile && !unused_changed_) output_->keep_partial();
+    keep_for_resume();
     throw;
   }
+}
+
+void CaptureJob::keep_for_resume() {
+  if (output_ && options_.mapfile && !unused_changed_) output_->keep_partial();
 }
 
 void CaptureJob::check_unused() {

@@ -48,6 +48,7 @@ class CaptureJob {
 
   // Something the user should know before it starts, or "".
   [[nodiscard]] std::string warning() const;
+  [[nodiscard]] const std::string& space_warning() const noexcept { return space_warning_; }
   // How to go on after a failure, or "".
   [[nodiscard]] std::string advice() const;
 
@@ -71,10 +72,13 @@ class CaptureJob {
   void find_unused();
   [[nodiscard]] io::Source& source();
   [[nodiscard]] OutputPlan plan_target();
+  void check_space(const OutputPlan& plan);
+  [[nodiscard]] io::Error explain_no_space(const io::Error& error);
   void open_target(OutputPlan plan);
   void open_image(OutputPlan plan);
   void open_journal();
   void copy(io::CopyObserver& observer);
+  void keep_for_resume();
   void check_unused();
   void hash_result(io::CopyObserver& observer);
   void map_result(io::CopyObserver& observer);
@@ -96,6 +100,7 @@ class CaptureJob {
   bool table_changed_ = false;
   std::uint64_t size_ = 0;
 
+  std::string space_warning_;
   std::optional<JournalFile> journal_file_;
   std::vector<io::ByteRange> lost_;  // in this run
   // A raw image that can be gone on with is written through `output_`, any other by `image_`.

@@ -25,7 +25,7 @@ ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options)
     : ring_(ring),
       options_(std::move(options)),
       workers_(options_.threads),
-      source_(ring, options_.source, options_.open, stop_flag()),
+      source_(ring, options_.source, options_.open, stop_flag(), options_.threads),
       copies_(1) {
   look_for_more_than_the_disk();
   if (options_.drop_free) find_unused();
@@ -102,8 +102,11 @@ void ConvertJob::run(io::CopyObserver& observer) {
     if (bmap_file_) bmap_file_->publish();
     observer.end(io::Phase::flush, 0);
   } catch (const io::Error& error) {
-    if (error.error_number() == ENOSPC) explain_no_space(error);
-    throw;
+    if (error.error_number() != ENOSPC) throw;
+    const io::CopyTarget& copy = copies_.front();
+    throw no_space_error(error, output_->plan().path,
+                         {copy.data_bytes + copy.zero_bytes,
+                          output_->file_bytes().value_or(copy.data_bytes), input().size()});
   }
 }
 
@@ -132,23 +135,6 @@ void ConvertJob::copy(io::CopyObserver& observer) {
     const std::string text = formats::bmap::to_text(recorder->take(size_));
     bmap_file_->file().write_at(0, std::as_bytes(std::span(text)));
   }
-}
-
-void ConvertJob::explain_no_space(const io::Error& error) {
-  const std::uint64_t done = copies_.front().data_bytes + copies_.front().zero_bytes;
-  const std::uint64_t written = output_->file_bytes().value_or(copies_.front().data_bytes);
-  std::string text = fmt::format("no space left after {}", human_size(written));
-  if (const auto size = input().size(); size && done > 0) {
-    const double whole =
-        static_cast<double>(written) / static_cast<double>(done) * static_cast<double>(*size);
-    const auto more =
-        static_cast<std::uint64_t>(std::max(whole - static_cast<double>(written), 0.0));
-    text += fmt::format(" with {} % of the disk done; about {} more are needed", done * 100 / *size,
-                        human_size(more));
-  } else if (size) {
-    text += fmt::format("; at most {} more are needed", human_size(*size));
-  }
-  throw io::Error(error.kind(), output_->plan().path, text);
 }
 
 std::uint64_t ConvertJob::content_bytes() const {

@@ -73,7 +73,6 @@ class ConvertJob {
   [[nodiscard]] io::Source& input();
   void choose_sizes();
   void copy(io::CopyObserver& observer);
-  [[noreturn]] void explain_no_space(const io::Error& error);
 
   io::Ring& ring_;
   ConvertOptions options_;

@@ -1,11 +1,11 @@
 #include "imgtool/free_space.hpp"
 
+#include <algorithm>
 #include <filesystem>
 
 #include <fmt/format.h>
 
 #include "imgtool/human.hpp"
-#include "io/error.hpp"
 
 namespace imgtool {
 namespace {
@@ -57,6 +57,23 @@ std::string check_free_space(io::Ring& ring, io::Source& source, const OutputPla
   return fmt::format("warning: {} will take {} to {}, and its file system has {} left", plan.path,
                      human_size(forecast.least), human_size(forecast.most),
                      human_size(space.available));
+}
+
+io::Error no_space_error(const io::Error& error, const std::string& path,
+                         const Progressed& so_far) {
+  const auto& [done, written, size] = so_far;
+  std::string text = fmt::format("no space left after {}", human_size(written));
+  if (size && done > 0) {
+    const double whole =
+        static_cast<double>(written) / static_cast<double>(done) * static_cast<double>(*size);
+    const auto more =
+        static_cast<std::uint64_t>(std::max(whole - static_cast<double>(written), 0.0));
+    text += fmt::format(" with {} % of the disk done; about {} more are needed", done * 100 / *size,
+                        human_size(more));
+  } else if (size) {
+    text += fmt::format("; at most {} more are needed", human_size(*size));
+  }
+  return {error.kind(), path, text};
 }
 
 }  // namespace imgtool

@@ -1,10 +1,13 @@
 // Whether an image will fit on the file system it is written to.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 
 #include "formats/forecast.hpp"
 #include "imgtool/image_output.hpp"
+#include "io/error.hpp"
 
 namespace imgtool {
 
@@ -14,5 +17,15 @@ namespace imgtool {
 // source, and gives a warning if it may not fit, else "". For new files only.
 std::string check_free_space(io::Ring& ring, io::Source& source, const OutputPlan& plan,
                              io::WorkerPool& workers);
+
+// How far a copy came that found its file system full.
+struct Progressed {
+  std::uint64_t done = 0;     // bytes of the disk
+  std::uint64_t written = 0;  // bytes of the file
+  std::optional<std::uint64_t> size;
+};
+// What to tell instead of `error`, which says ENOSPC: also how much is missing, about.
+[[nodiscard]] io::Error no_space_error(const io::Error& error, const std::string& path,
+                                       const Progressed& so_far);
 
 }  // namespace imgtool

@@ -50,8 +50,9 @@ bool can_seek(const io::File& file, io::FileKind kind) {
 }  // namespace
 
 ImageSource::ImageSource(io::Ring& ring, const std::string& path, formats::OpenOptions options,
-                         const io::StopFlag& stop)
-    : workers_(std::max(1U, std::thread::hardware_concurrency())), options_(std::move(options)) {
+                         const io::StopFlag& stop, unsigned threads)
+    : workers_(threads > 0 ? threads : std::max(1U, std::thread::hardware_concurrency())),
+      options_(std::move(options)) {
   io::File file = open_file(path);
   const io::FileStatus status = file.status();
   if (can_seek(file, status.kind)) {

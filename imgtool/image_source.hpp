@@ -18,10 +18,11 @@ namespace imgtool {
 // Opened for reading only.
 class ImageSource {
  public:
-  // `ring` and `stop` outlive it. `options.workers` is set here. Throws io::Error;
-  // ErrorKind::refused when the image names files that `options` does not allow to open.
+  // `ring` and `stop` outlive it. `options.workers` is set here, `threads` of them (0: one for each
+  // processor). Throws io::Error; ErrorKind::refused when the image names files that `options`
+  // does not allow to open.
   ImageSource(io::Ring& ring, const std::string& path, formats::OpenOptions options,
-              const io::StopFlag& stop);
+              const io::StopFlag& stop, unsigned threads = 0);
 
   [[nodiscard]] io::Source& source() { return image_ ? *image_ : *stream_; }
 

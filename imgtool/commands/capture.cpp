@@ -96,6 +96,7 @@ int run_capture(const Arguments& arguments) {
   CaptureJob job(*ring, o.capture, o.tuning);
   Progress progress({o.capture.device}, o.job);
   if (const auto warning = job.warning(); !warning.empty()) progress.say(warning);
+  if (!job.space_warning().empty()) progress.say(job.space_warning());
   const auto begin = std::chrono::steady_clock::now();
   try {
     job.run(progress);

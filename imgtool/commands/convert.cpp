@@ -61,7 +61,7 @@ void describe(CommandLine& line, Options& o) {
       "write the disk's block map here: what is not zeros, with checksums, for burn and for "
       "bmaptool copy");
   line.option("threads", count_into(convert.threads, 1, most_threads),
-              "threads for (de)compressing");
+              "threads for compressing, and as many for decompressing");
   line.option("rate", size_into(convert.rate), "at most so many bytes a second; 0 is no limit");
   line.force_option(convert.target.force);
   line.job_options(o.job);

@@ -1,6 +1,9 @@
 """imgtool capture straight into qcow2."""
+import contextlib
+import os
+
 from convert_testing import ConvertTestCase, KiB, MiB
-from imgtool_testing import main, requires, requires_root, sha256
+from imgtool_testing import main, random_bytes, requires, requires_root, sha256, wait_until
 
 
 @requires("qemu-img")
@@ -41,6 +44,27 @@ class CaptureToQcow2(ConvertTestCase):
         oracle = self.path()
         oracle.write_bytes(expected)
         self.assert_image_of(image, oracle)
+
+    @requires_root
+    def test_no_room(self):
+        disk = self.dense_image(4 * MiB)
+        for options in ([], ["-O", "qcow2", "-c"], ["-O", "zst"]):
+            with self.subTest(options=options):
+                folder = self.tmpfs(6 * MiB)
+                small = self.imgtool("capture", self.dense_image(8 * MiB), folder / "out", *options)
+                self.assert_refused(small, "missing")
+                self.assertEqual(os.listdir(folder), [])
+                job = self.start_imgtool("capture", disk, folder / "out", "--rate", "4M", *options)
+                wait_until((folder / "out.imgtool-partial").exists, "the job's first file")
+                with open(folder / "other", "wb", buffering=0) as other:
+                    with contextlib.suppress(OSError):
+                        while True:
+                            other.write(random_bytes(64 * KiB))
+                out, err = job.communicate(timeout=60)
+                self.assertEqual(job.returncode, 1, err)
+                self.assertIn(b"no space left", err)
+                self.assertIn(b"more are needed", err)
+                self.assertEqual(os.listdir(folder), ["other"])
 
     def test_what_does_not_go_together(self):
         disk = self.mixed_image(MiB)

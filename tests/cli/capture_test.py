@@ -269,8 +269,8 @@ class TheOutputFile(CaptureTestCase):
         for engine in engines():
             result = self.imgtool("capture", content, memory / "out", "--json",
                                   f"--io-engine={engine}")
-            self.assertEqual(result.code, 1, f"\n{result!r}")
-            self.assertIn("No space left", result.json["error"]["message"])
+            self.assertEqual(result.code, 3, f"\n{result!r}")
+            self.assertIn("4.0 MiB are missing", result.json["error"]["message"])
             self.assertEqual(list(memory.iterdir()), [])
 
     def test_the_source_itself(self):
