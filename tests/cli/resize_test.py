@@ -169,7 +169,7 @@ class Resize(ConvertTestCase):
             self.assertEqual(self.imgtool("resize", image.path, size, "--shrink").code, 2, size)
 
     @requires("strace")
-    def test_killed_at_every_write_it_is_whole_and_of_one_size(self):
+    def test_killed_at_any_write_it_is_whole_and_of_one_size(self):
         image = Qcow2(self, 4 * MiB, cluster_size=4096, refcount_bits=16)
         image.write(MiB, 100 * KiB)
         image.write(3 * MiB, 300 * KiB)
@@ -177,7 +177,7 @@ class Resize(ConvertTestCase):
         before = image.path.read_bytes()
         kept = image.oracle.read_bytes()
         for size, options in ((4 << 30, []), (2 * MiB + 512, ["--shrink", "--discard-content"])):
-            for count in range(1, 100):
+            for count in (1, 2, 3, 4, 5, 6, 8, 11, 15, 20, 27, 36, 48, 64, 85):
                 with self.subTest(size=size, killed_at=count):
                     image.path.write_bytes(before)
                     result = run(["strace", "-f", "-qq", "-o", "/dev/null", "-e",
