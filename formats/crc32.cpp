@@ -11,14 +11,14 @@ namespace formats {
 namespace {
 
 // Polynomials over GF(2) of degree below 32, bits reversed: x^0 is the highest bit.
-constexpr std::uint32_t polynomial = 0xEDB88320;
+constexpr std::uint32_t ieee_polynomial = 0xEDB88320;
 constexpr std::uint32_t one = 0x80000000;
 
 constexpr std::uint32_t product(std::uint32_t a, std::uint32_t b) {
   std::uint32_t sum = 0;
   for (std::uint32_t bit = one; bit != 0; bit >>= 1U) {
     if ((a & bit) != 0) sum ^= b;
-    b = (b & 1U) != 0 ? (b >> 1U) ^ polynomial : b >> 1U;
+    b = (b & 1U) != 0 ? (b >> 1U) ^ ieee_polynomial : b >> 1U;
   }
   return sum;
 }

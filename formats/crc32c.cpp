@@ -11,7 +11,7 @@
 namespace formats {
 namespace {
 
-constexpr std::uint32_t polynomial = 0x82f63b78;  // bits reversed
+constexpr std::uint32_t castagnoli_polynomial = 0x82f63b78;  // bits reversed
 
 // tables[k][b]: what byte b does to the register when k more bytes follow it.
 using Tables = std::array<std::array<std::uint32_t, 256>, 8>;
@@ -20,7 +20,8 @@ constexpr Tables make_tables() {
   Tables tables{};
   for (std::uint32_t byte = 0; byte < 256; ++byte) {
     std::uint32_t state = byte;
-    for (int bit = 0; bit < 8; ++bit) state = (state >> 1) ^ ((state & 1) != 0 ? polynomial : 0);
+    for (int bit = 0; bit < 8; ++bit)
+      state = (state >> 1) ^ ((state & 1) != 0 ? castagnoli_polynomial : 0);
     tables[0][byte] = state;
   }
   for (std::size_t k = 1; k < tables.size(); ++k) {

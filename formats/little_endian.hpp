@@ -1,6 +1,7 @@
 // Little-endian integers in the bytes of an image.
 #pragma once
 
+#include <array>
 #include <cassert>
 #include <concepts>
 #include <cstddef>
@@ -27,6 +28,13 @@ constexpr void store_little_endian(std::span<std::byte> bytes, std::size_t offse
     bytes[offset + i] = static_cast<std::byte>(value & 0xff);
     value = static_cast<T>(value >> (sizeof(T) > 1 ? 8 : 0));
   }
+}
+
+template <std::unsigned_integral T>
+[[nodiscard]] constexpr std::array<std::byte, sizeof(T)> little_endian_bytes(T value) {
+  std::array<std::byte, sizeof(T)> bytes{};
+  store_little_endian(std::span<std::byte>(bytes), 0, value);
+  return bytes;
 }
 
 }  // namespace formats

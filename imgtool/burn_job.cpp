@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "imgtool/human.hpp"
+#include "imgtool/job.hpp"
 #include "io/error.hpp"
 #include "io/spliced_source.hpp"
 
@@ -14,9 +15,7 @@ namespace {
 
 constexpr std::uint64_t head_size = 1 * io::MiB;
 constexpr unsigned rewrites = 3;
-constexpr unsigned one_in = 16;  // --verify=sample
-constexpr std::size_t most_ranges = 1000;
-constexpr std::uint64_t stream_limit = std::uint64_t{1} << 62;
+constexpr std::size_t most_bad_ranges = 1000;
 
 }  // namespace
 
@@ -233,13 +232,13 @@ std::vector<io::Medium> BurnJob::find_bad(const Content& content, std::vector<io
                                           const std::vector<io::ByteRange>& ranges) {
   io::VerifyOptions options;
   options.lanes = options_.copy.lanes;
-  if (options_.verify == VerifyMode::sample) options.sample = one_in;
+  if (options_.verify == VerifyMode::sample) options.sample = sample_one_in;
   io::Verifier verifier(ring_, content.ledger, content.source, options, observer_, stop_);
   verifier.run(media, ranges);
   throw_if_stopped();
   std::erase_if(media, [](const io::Medium& medium) { return medium.bad_chunks.empty(); });
   for (io::Medium& medium : media) {
-    results_[medium.index].bad_ranges = verifier.locate(medium, most_ranges);
+    results_[medium.index].bad_ranges = verifier.locate(medium, most_bad_ranges);
   }
   if (!media.empty() && options.sample) {
     // A sample that shows one bad chunk says nothing good about the chunks it did not look at.

@@ -26,10 +26,6 @@ constexpr std::chrono::milliseconds look_time{300};
 constexpr std::chrono::milliseconds retry_pause{20};
 constexpr std::uint64_t largest_file = (std::uint64_t{1} << 63) - 1;
 
-io::Error refusal(const std::string& path, std::string text) {
-  return {io::ErrorKind::refused, path, std::move(text)};
-}
-
 // All reasons in one line, each with its way out.
 std::string in_words(const std::vector<io::DeviceUse>& uses) {
   std::string text;
@@ -67,11 +63,11 @@ BurnTarget::BurnTarget(std::string path, const std::vector<std::string>& images,
   const bool exists = ::access(path_.c_str(), F_OK) == 0;
   const auto kind = exists ? io::status_of(path_).kind : io::FileKind::regular;
   if (kind != io::FileKind::block_device && kind != io::FileKind::regular) {
-    throw refusal(path_, "is neither a disk nor a regular file");
+    throw io::Error::refusal(path_, "is neither a disk nor a regular file");
   }
   if (exists) {
     const auto reasons = lasting_reasons(usage, path_, images);
-    if (!reasons.empty()) throw refusal(path_, in_words(reasons));
+    if (!reasons.empty()) throw io::Error::refusal(path_, in_words(reasons));
   }
   if (kind == io::FileKind::block_device) {
     open_device(inventory, usage, images);
@@ -92,17 +88,18 @@ void BurnTarget::open_device(const io::DeviceInventory& inventory, const io::Dev
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (!try_open_exclusively()) {
     const auto reasons = lasting_reasons(usage, path_, images);
-    if (!reasons.empty()) throw refusal(path_, in_words(reasons));
+    if (!reasons.empty()) throw io::Error::refusal(path_, in_words(reasons));
     if (std::chrono::steady_clock::now() >= deadline) {
-      throw refusal(path_,
-                    "is in use, by a mount in another namespace or a driver; nothing here tells "
-                    "by what");
+      throw io::Error::refusal(
+          path_,
+          "is in use, by a mount in another namespace or a driver; nothing here tells "
+          "by what");
     }
     std::this_thread::sleep_for(retry_pause);
   }
   const io::FileStatus status = file_.status();
   if (device_ && status.identity.device != device_->number) {
-    throw refusal(path_, "became another device while it was opened");
+    throw io::Error::refusal(path_, "became another device while it was opened");
   }
   capacity_ = status.size;
 }
@@ -114,8 +111,8 @@ bool BurnTarget::try_open_exclusively() {
   } catch (const io::Error& error) {
     if (error.error_number() == EBUSY) return false;
     if (error.error_number() != EROFS && error.error_number() != EACCES) throw;
-    throw refusal(path_, fmt::format("cannot be opened for writing: {}",
-                                     io::errno_text(error.error_number())));
+    throw io::Error::refusal(path_, fmt::format("cannot be opened for writing: {}",
+                                                io::errno_text(error.error_number())));
   }
   return true;
 }
@@ -125,7 +122,7 @@ void BurnTarget::open_file() {
   const std::string full = std::filesystem::absolute(path_).lexically_normal().string();
   const bool would_be_made = ::access(path_.c_str(), F_OK) != 0;
   if (would_be_made && full.starts_with("/dev/") && !full.starts_with("/dev/shm/")) {
-    throw refusal(path_, "there is no such disk (imgtool devices lists them)");
+    throw io::Error::refusal(path_, "there is no such disk (imgtool devices lists them)");
   }
   if (::access(path_.c_str(), F_OK) != 0) {
     output_ = std::make_unique<io::OutputFile>(
@@ -134,7 +131,8 @@ void BurnTarget::open_file() {
     return;
   }
   if (!options_.overwrite_files && !options_.resume) {
-    throw refusal(path_, "exists already; --force overwrites it in place, as a disk would be");
+    throw io::Error::refusal(path_,
+                             "exists already; --force overwrites it in place, as a disk would be");
   }
   file_ = io::File(path_, O_RDWR);
   size_before_ = file_.size();
@@ -150,17 +148,17 @@ void BurnTarget::check_serial() const {
   if (found) return;
   const std::string actual =
       device_ && !device_->serial.empty() ? "has serial " + device_->serial : "has no serial";
-  throw refusal(path_, fmt::format("{}, not {}", actual, fmt::join(expected, " or ")));
+  throw io::Error::refusal(path_, fmt::format("{}, not {}", actual, fmt::join(expected, " or ")));
 }
 
 void BurnTarget::check_size() const {
   const auto least = options_.least_size ? options_.least_size : options_.image_size;
   if (!least || *least <= capacity_) return;
   const char* what = least == options_.image_size ? "the image has" : "the image's partitions need";
-  throw refusal(path_, fmt::format("is too small: {} {} bytes ({}), this disk {} ({}); "
-                                   "{} bytes are missing",
-                                   what, *least, human_size(*least), capacity_,
-                                   human_size(capacity_), *least - capacity_));
+  throw io::Error::refusal(path_, fmt::format("is too small: {} {} bytes ({}), this disk {} ({}); "
+                                              "{} bytes are missing",
+                                              what, *least, human_size(*least), capacity_,
+                                              human_size(capacity_), *least - capacity_));
 }
 
 std::uint64_t BurnTarget::disk_size(std::uint64_t content_size) const {

@@ -15,8 +15,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::size_t most_ranges_shown = 20;
-
 std::string in_words(const CaptureJob& job, const CaptureOptions& options, double seconds,
                      const std::vector<io::ByteRange>& lost) {
   std::string text = terminal_text(fmt::format(

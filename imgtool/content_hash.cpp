@@ -2,14 +2,12 @@
 
 #include <vector>
 
+#include "imgtool/job.hpp"
 #include "imgtool/signals.hpp"
 #include "io/content_digest.hpp"
 #include "io/error.hpp"
 
 namespace imgtool {
-namespace {
-constexpr std::uint64_t stream_limit = std::uint64_t{1} << 62;
-}
 
 ContentHash hash_content(io::Ring& ring, io::Source& source, io::DigestAlgorithm algorithm,
                          const io::CopyOptions& options, io::CopyObserver& observer) {

@@ -15,11 +15,6 @@
 #include "io/error.hpp"
 
 namespace imgtool {
-namespace {
-
-constexpr std::uint64_t default_chunk = 1 * io::MiB;
-
-}  // namespace
 
 ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options)
     : ring_(ring),
@@ -111,7 +106,7 @@ void ConvertJob::run(io::CopyObserver& observer) {
 }
 
 void ConvertJob::copy(io::CopyObserver& observer) {
-  constexpr std::uint64_t stream_limit = std::uint64_t{1} << 60;
+  constexpr std::uint64_t longest_image = std::uint64_t{1} << 60;
   copies_.front().target = &output_->target();
   io::WorkerPool digest_worker(options_.digest ? 1 : 0);
   std::optional<io::ContentDigest> digest;
@@ -123,7 +118,7 @@ void ConvertJob::copy(io::CopyObserver& observer) {
     digest.emplace(ring_, digest_worker, *options_.digest);
     copier.hash_content(&*digest);
   }
-  copier.run({io::ByteRange{0, input().size().value_or(stream_limit)}});
+  copier.run({io::ByteRange{0, input().size().value_or(longest_image)}});
   if (stop_flag().load() != 0) {
     throw io::Error(io::ErrorKind::cancelled, options_.source, "stopped");
   }

@@ -19,4 +19,9 @@ std::size_t display_columns(std::string_view text);
 // says more than its beginning. Needs columns >= 2.
 std::string fit_columns(std::string_view text, std::size_t columns);
 
+// Whether `byte`, of UTF-8, is not the first one of its character.
+constexpr bool is_continuation(char byte) {
+  return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80;
+}
+
 }  // namespace imgtool

@@ -10,7 +10,7 @@
 namespace imgtool {
 namespace {
 
-constexpr unsigned samples = 256;
+constexpr unsigned forecast_samples = 256;
 
 std::string where(const std::string& path) {
   const auto folder = std::filesystem::path(path).parent_path();
@@ -44,7 +44,7 @@ std::string check_free_space(io::Ring& ring, io::Source& source, const OutputPla
   formats::Forecast forecast = formats::forecast_by_extents(source, form);
   if (forecast.most <= space.available) return "";
   if (!form.preallocated) {
-    forecast = formats::forecast_by_samples(ring, source, form, workers, samples);
+    forecast = formats::forecast_by_samples(ring, source, form, workers, forecast_samples);
   }
   if (forecast.most <= space.available) return "";
   if (forecast.least > space.available) {

@@ -21,7 +21,7 @@ namespace {
 using formats::Format;
 using formats::qcow2::Preallocation;
 
-constexpr std::uint64_t most_buffer_memory = 128 * io::MiB;
+constexpr std::uint64_t most_output_memory = 128 * io::MiB;
 // An encoder's lanes wait for each other's turn: so many more than threads keep these busy.
 constexpr unsigned lanes_per_thread = 2;
 constexpr unsigned spare_lanes = 8;
@@ -161,7 +161,7 @@ void ImageOutput::start_file() {
 void ImageOutput::suit(io::CopyOptions& options, unsigned threads) const {
   if (image_) options.chunk_size = io::align_up(options.chunk_size, image_->granularity());
   if (encodes()) options.lanes = std::max(options.lanes, lanes_per_thread * threads + spare_lanes);
-  const auto fitting = static_cast<unsigned>(most_buffer_memory / options.chunk_size);
+  const auto fitting = static_cast<unsigned>(most_output_memory / options.chunk_size);
   options.lanes = std::max(std::min(options.lanes, fitting), 1U);
 }
 

@@ -10,7 +10,6 @@
 namespace imgtool {
 namespace {
 
-constexpr std::uint64_t default_chunk = 1 * io::MiB;
 constexpr unsigned default_depth = 16;
 constexpr unsigned slow_bus_depth = 4;
 constexpr std::uint64_t most_buffer_memory = 64 * io::MiB;

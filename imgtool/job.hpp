@@ -13,6 +13,12 @@
 
 namespace imgtool {
 
+inline constexpr std::uint64_t default_chunk = 1 * io::MiB;
+// How far to copy a stream, whose end is unknown.
+inline constexpr std::uint64_t stream_limit = std::uint64_t{1} << 62;
+// A verification by samples reads one chunk in so many, and both ends.
+inline constexpr unsigned sample_one_in = 16;
+
 // Makes the ring that --io-engine asks for, for `requests` at the same time. Says on standard
 // error, once, when io_uring was wanted by nobody but would have been better.
 std::unique_ptr<io::Ring> make_ring(const JobOptions& job, unsigned requests);

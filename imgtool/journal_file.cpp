@@ -20,11 +20,7 @@ namespace {
 constexpr std::string_view source_label = "imgtool source: ";
 constexpr std::string_view target_label = "imgtool target: ";
 constexpr std::size_t sample_size = 4096;
-constexpr std::uint64_t samples = 64;
-
-io::Error refusal(const std::string& path, std::string text) {
-  return {io::ErrorKind::refused, path, std::move(text)};
-}
+constexpr std::uint64_t most_samples = 64;  // of an image
 
 // What the mapfile says behind `label`; nothing when it is not one of ours.
 std::optional<std::string> comment(const formats::Mapfile& mapfile, std::string_view label) {
@@ -59,22 +55,25 @@ formats::BlockStatus status_of(io::BlockState state) {
 
 io::Journal load(const std::string& path, const JobIdentity& identity) {
   const auto mapfile = formats::load_mapfile(path);
-  if (!mapfile) throw refusal(path, "there is no such mapfile to go on with; leave out --resume");
+  if (!mapfile)
+    throw io::Error::refusal(path, "there is no such mapfile to go on with; leave out --resume");
   const auto source = comment(*mapfile, source_label);
   const auto target = comment(*mapfile, target_label);
-  if (!source || !target) throw refusal(path, "was not made by imgtool, so nothing is resumed");
+  if (!source || !target)
+    throw io::Error::refusal(path, "was not made by imgtool, so nothing is resumed");
   if (mapfile->blocks.size() != identity.size) {
-    throw refusal(path, fmt::format("belongs to a job of {} bytes, this one has {}",
-                                    mapfile->blocks.size(), identity.size));
+    throw io::Error::refusal(path, fmt::format("belongs to a job of {} bytes, this one has {}",
+                                               mapfile->blocks.size(), identity.size));
   }
   if (*source != identity.source) {
-    throw refusal(path, fmt::format("belongs to another source, or it was changed since: {}, "
-                                    "this one is {}",
-                                    *source, identity.source));
+    throw io::Error::refusal(path,
+                             fmt::format("belongs to another source, or it was changed since: {}, "
+                                         "this one is {}",
+                                         *source, identity.source));
   }
   if (*target != identity.target) {
-    throw refusal(path, fmt::format("belongs to another target: {}, this one is {}", *target,
-                                    identity.target));
+    throw io::Error::refusal(path, fmt::format("belongs to another target: {}, this one is {}",
+                                               *target, identity.target));
   }
   io::RangeMap<io::BlockState> states(identity.size, io::BlockState::untried);
   for (const auto& entry : mapfile->blocks) states.set(entry.range, state_of(entry.value));
@@ -84,7 +83,8 @@ io::Journal load(const std::string& path, const JobIdentity& identity) {
 io::Journal open_journal(const std::string& path, const JobIdentity& identity, bool resume) {
   if (resume) return load(path, identity);
   if (std::filesystem::exists(path)) {
-    throw refusal(path, "exists already; --resume goes on with it, or remove it to start anew");
+    throw io::Error::refusal(
+        path, "exists already; --resume goes on with it, or remove it to start anew");
   }
   return io::Journal(identity.size);
 }
@@ -96,7 +96,7 @@ std::string image_identity(io::Ring& ring, ImageSource& image) {
   const io::AlignedMemory memory(sample_size);
   io::Digest digest(io::DigestAlgorithm::xxh3);
   const std::uint64_t step =
-      std::max<std::uint64_t>(sample_size, io::align_down(size / samples, sample_size));
+      std::max<std::uint64_t>(sample_size, io::align_down(size / most_samples, sample_size));
   for (std::uint64_t at = 0; at < size; at += step) {
     const io::ByteRange sample = io::range_between(at, std::min(at + sample_size, size));
     io::run_task(ring, image.source().read(sample, memory.buffer()));

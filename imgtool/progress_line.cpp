@@ -21,7 +21,7 @@ constexpr std::size_t roomy = 100;  // from here on: two spaces between fields
 
 // Columns of each field of the bar's line, 0 where there is no room for it. They depend on nothing
 // that changes during a job, or the line would jitter.
-struct Layout {
+struct LineLayout {
   std::size_t gap;
   std::size_t name = narrowest_name;
   std::size_t phase = 6;    // "verify"
@@ -32,8 +32,8 @@ struct Layout {
   std::size_t clock = 0;   // "ETA 1:02:03", or without its word
 };
 
-Layout layout_for(std::size_t name_columns, std::size_t columns) {
-  Layout layout{.gap = columns >= roomy ? 2U : 1U};
+LineLayout layout_for(std::size_t name_columns, std::size_t columns) {
+  LineLayout layout{.gap = columns >= roomy ? 2U : 1U};
   std::size_t used = layout.name + layout.gap + layout.phase + layout.gap + layout.percent;
   const auto room_for = [&](std::size_t width) {
     const bool fits = used + layout.gap + width <= columns;
@@ -148,7 +148,7 @@ std::optional<double> eta_s(const TargetProgress& target) {
 }
 
 std::string bar_line(const TargetProgress& target, std::size_t name_columns, std::size_t columns) {
-  const Layout layout = layout_for(name_columns, columns);
+  const LineLayout layout = layout_for(name_columns, columns);
   std::string line = name_field(target.name, layout.name);
   if (target.state == State::failed) {
     return cut(line + " failed: " + terminal_text(target.why), columns);

@@ -5,6 +5,7 @@
 // names as they are, with bytes that are not UTF-8 replaced by U+FFFD.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <optional>
@@ -14,6 +15,9 @@
 #include <nlohmann/json_fwd.hpp>
 
 namespace imgtool {
+
+// Ranges of a disk that a text lists; JSON has more.
+inline constexpr std::size_t most_ranges_shown = 20;
 
 // To standard output; buffered. Throws io::Error when it cannot be written: a result that
 // nobody received is a failure.

@@ -18,8 +18,6 @@ std::size_t total_width(const std::vector<std::size_t>& widths) {
   return total > gap ? total - gap : 0;
 }
 
-bool is_continuation(char byte) { return (static_cast<unsigned char>(byte) & 0xC0U) == 0x80; }
-
 std::string cut_back(std::string text, std::size_t columns) {
   while (display_columns(text) + 2 > columns && !text.empty()) {
     while (is_continuation(text.back())) {

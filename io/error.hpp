@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "io/byte_range.hpp"
 
@@ -31,6 +32,10 @@ class Error : public std::exception {
   // A failed system call. `operation` is a verb or a noun phrase: "open", "read".
   static Error system(std::string_view operation, std::string path, int error_number,
                       std::optional<ByteRange> range = std::nullopt);
+  // ErrorKind::refused; `text` tells why, and the way on.
+  static Error refusal(std::string path, std::string text) {
+    return {ErrorKind::refused, std::move(path), std::move(text)};
+  }
   // Bytes at `offset` of `path` break their format's rules.
   static Error format(std::string path, std::uint64_t offset, std::string text);
 

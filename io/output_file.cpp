@@ -16,8 +16,8 @@
 namespace io {
 namespace {
 
-constexpr std::chrono::seconds patience{2};
-constexpr std::chrono::milliseconds retry_pause{20};
+constexpr std::chrono::seconds lock_patience{2};
+constexpr std::chrono::milliseconds lock_retry_pause{20};
 
 // Through links, so that replacing changes what they lead to and not the links.
 std::string resolved(const std::string& path) {
@@ -67,10 +67,10 @@ OutputFile::OutputFile(const std::string& path, bool replace, Start start)
 
 void OutputFile::lock() {
   // The kernel lets go of a killed io_uring job's files only some time after it is gone.
-  const auto deadline = std::chrono::steady_clock::now() + patience;
+  const auto deadline = std::chrono::steady_clock::now() + lock_patience;
   while (flock(file_.fd(), LOCK_EX | LOCK_NB) != 0) {
     if (std::chrono::steady_clock::now() < deadline) {
-      std::this_thread::sleep_for(retry_pause);
+      std::this_thread::sleep_for(lock_retry_pause);
       continue;
     }
     throw Error(ErrorKind::refused, partial_path_, "another imgtool is writing it");

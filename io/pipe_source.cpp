@@ -6,12 +6,9 @@
 #include <fcntl.h>
 
 #include "io/error.hpp"
+#include "io/pipe.hpp"
 
 namespace io {
-namespace {
-constexpr std::chrono::milliseconds patience{200};
-constexpr int pipe_size = 1 << 20;  // fewer wake-ups; the kernel may grant less
-}  // namespace
 
 PipeSource::PipeSource(Ring& ring, File& file, const StopFlag& stop,
                        std::vector<std::byte> already_read)
@@ -51,7 +48,7 @@ Task<std::size_t> PipeSource::fill(ByteRange range, Buffer buffer) {
     std::copy_n(begin, done, buffer.bytes.begin());
   }
   while (done < range.length && stop_.load() == 0) {
-    const std::int64_t ready = co_await ring_.await_readable(file_.file.fd, patience);
+    const std::int64_t ready = co_await ring_.await_readable(file_.file.fd, pipe_patience);
     if (ready == -ETIME || ready == -EINTR) continue;
     const Buffer rest = buffer.subspan(done, range.length - done);
     const std::int64_t count = co_await ring_.read(file_.file, Request::no_offset, rest);

@@ -7,13 +7,12 @@
 
 #include "io/buffer_pool.hpp"
 #include "io/error.hpp"
+#include "io/pipe.hpp"
 
 namespace io {
 namespace {
 // A small piece fits a pipe that has room, so that no write waits long for a slow reader.
 constexpr std::size_t piece = 64 * KiB;
-constexpr int pipe_size = 1 << 20;  // fewer wake-ups; the kernel may grant less
-constexpr std::chrono::milliseconds patience{200};
 }  // namespace
 
 PipeTarget::PipeTarget(Ring& ring, File& file, const StopFlag& stop)
@@ -49,7 +48,7 @@ Task<> PipeTarget::zero(ByteRange range) {
 Task<> PipeTarget::send(std::uint64_t offset, Buffer buffer) {
   std::size_t done = 0;
   while (done < buffer.bytes.size()) {
-    const std::int64_t ready = co_await ring_.await_writable(file_.file.fd, patience);
+    const std::int64_t ready = co_await ring_.await_writable(file_.file.fd, pipe_patience);
     if (ready == -ETIME && stop_.load() == 0) continue;
     if (ready == -ETIME) {
       abandon();

@@ -9,7 +9,7 @@
 namespace io {
 namespace {
 
-constexpr std::uint64_t split = 16;  // a failed read is tried again in so many pieces
+constexpr std::uint64_t pieces_of_a_retry = 16;  // a failed read is tried again in so many pieces
 
 bool is_medium_error(const Error& error) {
   switch (error.error_number()) {
@@ -48,8 +48,8 @@ Task<std::size_t> RescueSource::read(ByteRange range, Buffer buffer) {
 }
 
 Task<> RescueSource::read_in_pieces(ByteRange range, Buffer buffer) {
-  const std::uint64_t piece =
-      std::max<std::uint64_t>(sector_, align_down(range.length / split, std::uint64_t{sector_}));
+  const std::uint64_t piece = std::max<std::uint64_t>(
+      sector_, align_down(range.length / pieces_of_a_retry, std::uint64_t{sector_}));
   const AlignedMemory memory(piece);  // a source wants room for a whole sector
   for (std::uint64_t at = range.offset; at < range.end(); at += piece) {
     const ByteRange part = range_between(at, std::min(at + piece, range.end()));

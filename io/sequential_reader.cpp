@@ -8,12 +8,9 @@
 #include <unistd.h>
 
 #include "io/error.hpp"
+#include "io/pipe.hpp"
 
 namespace io {
-namespace {
-constexpr int patience_ms = 200;
-constexpr int pipe_size = 1 << 20;  // fewer wake-ups; the kernel may grant less
-}  // namespace
 
 SequentialReader::SequentialReader(const File& file, std::vector<std::byte> already_read,
                                    const StopFlag* stop)
@@ -48,7 +45,7 @@ std::size_t SequentialReader::read_pipe(std::span<std::byte> buffer) const {
       throw Error(ErrorKind::cancelled, file_.path(), "stopped");
     }
     pollfd waiting{file_.fd(), POLLIN, 0};
-    if (poll(&waiting, 1, patience_ms) == 0) continue;
+    if (poll(&waiting, 1, static_cast<int>(pipe_patience.count())) == 0) continue;
     const ssize_t count = ::read(file_.fd(), buffer.data(), buffer.size());
     if (count >= 0) return static_cast<std::size_t>(count);
     if (errno == EINTR || errno == EAGAIN) continue;

@@ -8,7 +8,7 @@
 namespace io {
 namespace {
 
-constexpr std::chrono::milliseconds retry_pause{5};
+constexpr std::chrono::milliseconds transfer_retry_pause{5};
 // O_DIRECT transfers stop in the middle of a sector only where the file ends.
 constexpr std::size_t smallest_sector = 512;
 
@@ -24,7 +24,7 @@ Task<std::size_t> read_full(Ring& ring, const NamedFile& file, std::uint64_t off
     const Buffer rest = buffer.subspan(done, wanted - done);
     const std::int64_t result = co_await ring.read(file.file, offset + done, rest);
     if (is_transient(result)) {
-      co_await ring.sleep_until(Ring::Clock::now() + retry_pause);
+      co_await ring.sleep_until(Ring::Clock::now() + transfer_retry_pause);
       continue;
     }
     if (result < 0) {
@@ -44,7 +44,7 @@ Task<> write_full(Ring& ring, const NamedFile& file, std::uint64_t offset, Buffe
     const Buffer rest = buffer.subspan(done, wanted - done);
     const std::int64_t result = co_await ring.write(file.file, offset + done, rest);
     if (is_transient(result)) {
-      co_await ring.sleep_until(Ring::Clock::now() + retry_pause);
+      co_await ring.sleep_until(Ring::Clock::now() + transfer_retry_pause);
       continue;
     }
     if (result <= 0) {

@@ -20,8 +20,6 @@ using ext::FileBlocks;
 using ext::Group;
 using ext::Superblock;
 
-constexpr const char* run_fsck = "check it (e2fsck -f)";
-
 bool is_free(const std::vector<io::ByteRange>& free, io::ByteRange range) {
   const auto next =
       std::upper_bound(free.begin(), free.end(), range.offset,
@@ -29,9 +27,9 @@ bool is_free(const std::vector<io::ByteRange>& free, io::ByteRange range) {
   return next != free.end() && next->offset < range.end();
 }
 
-class Reader {
+class ExtReader {
  public:
-  Reader(DiskView& container, const std::vector<std::byte>& superblock)
+  ExtReader(DiskView& container, const std::vector<std::byte>& superblock)
       : super_(ext::parse_superblock(superblock)),
         container_(container),
         blocks_(container, super_.block_size, super_.blocks) {}
@@ -57,7 +55,7 @@ class Reader {
     const auto block = blocks_.read({super_.mmp_block, 1});
     if (load_little_endian<std::uint32_t>(block, 0) != magic ||
         load_little_endian<std::uint32_t>(block, 4) != clean) {
-      throw Doubt("another host uses it, or did until it crashed", run_fsck);
+      throw Doubt("another host uses it, or did until it crashed", ext::run_fsck);
     }
     add_witness(found, super_.mmp_block);
   }
@@ -78,11 +76,12 @@ class Reader {
     const auto content = blocks_.read({block, 1});
     const std::size_t inside = ext::superblock_offset % super_.block_size;
     const auto bytes = std::span(content).subspan(inside, ext::superblock_size);
-    if (!ext::is_superblock(bytes)) throw Doubt("its journal overwrites its superblock", run_fsck);
+    if (!ext::is_superblock(bytes))
+      throw Doubt("its journal overwrites its superblock", ext::run_fsck);
     Superblock after = ext::parse_superblock(bytes);
     after.free_blocks = super_.free_blocks;
     after.needs_recovery = super_.needs_recovery;
-    if (after != super_) throw Doubt("was being resized or changed when it stopped", run_fsck);
+    if (after != super_) throw Doubt("was being resized or changed when it stopped", ext::run_fsck);
   }
 
   void add_witness(FileSystem& found, std::uint64_t block) const {
@@ -99,7 +98,7 @@ class Reader {
         std::any_of(journal_.tree.begin(), journal_.tree.end(), [&](std::uint64_t block) {
           return is_free(found.free, bytes({block, 1}));
         });
-    if (free) throw Doubt("its bitmaps call its journal free", run_fsck);
+    if (free) throw Doubt("its bitmaps call its journal free", ext::run_fsck);
   }
 
   Superblock super_;
@@ -118,7 +117,7 @@ std::optional<FileSystem> probe_ext(DiskView& container) {
   ext::Name name = ext::name_of(superblock);
   FileSystem found;
   try {
-    Reader(container, superblock).read(found);
+    ExtReader(container, superblock).read(found);
   } catch (const Doubt& doubt) {
     found = keep_whole("", container.size(), doubt.because, doubt.remedy);
   }

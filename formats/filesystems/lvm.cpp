@@ -76,9 +76,9 @@ std::vector<Area> areas_of(const std::vector<Scalar>& list) {
   return areas;
 }
 
-class Reader {
+class LvmReader {
  public:
-  explicit Reader(DiskView& container)
+  explicit LvmReader(DiskView& container)
       : container_(container),
         metadata_(lvm::read_metadata(container)),
         group_name_(metadata_.text.sections.begin()->first),
@@ -277,7 +277,7 @@ void add_pieces(const VolumeSegment& segment, io::ByteRange wanted,
 std::optional<PhysicalVolume> read_physical_volume(DiskView& container) {
   if (!lvm::has_label(container)) return std::nullopt;
   try {
-    return Reader(container).run();
+    return LvmReader(container).run();
   } catch (const Doubt& doubt) {
     return PhysicalVolume{keep_whole(std::string(physical_volume_type), container.size(),
                                      doubt.because, doubt.remedy),

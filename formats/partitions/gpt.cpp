@@ -44,7 +44,7 @@ std::uint32_t header_crc(std::span<const std::byte> header) {
   return crc32(copy);
 }
 
-bool has_signature(std::span<const std::byte> bytes) {
+bool has_header_signature(std::span<const std::byte> bytes) {
   return std::equal(signature.begin(), signature.end(), bytes.begin(),
                     [](char a, std::byte b) { return static_cast<std::byte>(a) == b; });
 }
@@ -230,7 +230,7 @@ std::optional<GptCopy> read_gpt_copy(DiskView& disk, std::uint64_t sector_size, 
   problem.clear();
   if (block >= disk.size() / sector_size) return std::nullopt;
   const auto sector = disk.read(block * sector_size, sector_size);
-  if (!has_signature(sector)) return std::nullopt;
+  if (!has_header_signature(sector)) return std::nullopt;
   const auto size = load_little_endian<std::uint32_t>(sector, at::header_size);
   if (size < least_header || size > sector_size) {
     problem = fmt::format("its header says it has {} bytes", size);
@@ -261,7 +261,8 @@ std::optional<GptCopy> read_gpt_copy(DiskView& disk, std::uint64_t sector_size, 
 
 std::optional<std::uint64_t> gpt_sector_size(DiskView& disk) {
   for (const std::uint64_t size : {512U, 4096U}) {
-    if (disk.holds(size, signature.size()) && has_signature(disk.read(size, signature.size()))) {
+    if (disk.holds(size, signature.size()) &&
+        has_header_signature(disk.read(size, signature.size()))) {
       return size;
     }
   }

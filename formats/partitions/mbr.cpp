@@ -19,7 +19,7 @@ constexpr std::uint64_t most_sectors = std::uint64_t{1} << 32;
 
 constexpr std::size_t slot_at(std::size_t index) { return first_slot + index * slot_size; }
 
-bool has_signature(std::span<const std::byte> sector) {
+bool has_boot_signature(std::span<const std::byte> sector) {
   return load_little_endian<std::uint16_t>(sector, 510) == 0xaa55;
 }
 
@@ -130,7 +130,7 @@ class Chain {
     Ebr ebr;
     ebr.sector = sector;
     ebr.raw = disk_.read(sector * sector_size_, table_size);
-    if (!has_signature(ebr.raw)) {
+    if (!has_boot_signature(ebr.raw)) {
       problems.push_back(fmt::format(
           "sector {} should hold the table of a logical partition, and does not", sector));
       return std::nullopt;
@@ -215,7 +215,7 @@ std::optional<Mbr> read_mbr(DiskView& disk, std::uint64_t sector_size,
   Mbr mbr;
   mbr.sector_size = sector_size;
   mbr.raw = disk.read(0, table_size);
-  if (!has_signature(mbr.raw)) return std::nullopt;
+  if (!has_boot_signature(mbr.raw)) return std::nullopt;
   for (std::size_t index = 0; index < mbr.primary.size(); ++index) {
     mbr.primary[index] = load_entry(mbr.raw, slot_at(index), 0);
   }

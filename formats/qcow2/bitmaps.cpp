@@ -8,7 +8,7 @@
 namespace formats::qcow2 {
 namespace {
 
-constexpr std::uint64_t fixed_bytes = 24;
+constexpr std::uint64_t bitmap_fixed_bytes = 24;
 constexpr std::uint32_t in_use_flag = 1;
 constexpr std::uint32_t automatic_flag = 2;
 constexpr std::uint32_t known_flags = 7;
@@ -36,7 +36,7 @@ class DirectoryParser {
   }
 
   Bitmap parse_entry() {
-    const auto fixed = peek(0, fixed_bytes);
+    const auto fixed = peek(0, bitmap_fixed_bytes);
     Bitmap bitmap;
     bitmap.table_offset = {load_big_endian<std::uint64_t>(fixed, 0)};
     bitmap.table_entries = load_big_endian<std::uint32_t>(fixed, 8);
@@ -57,9 +57,9 @@ class DirectoryParser {
     bitmap.in_use = (flags & in_use_flag) != 0;
     bitmap.automatic = (flags & automatic_flag) != 0;
     check_table(bitmap);
-    const auto name = peek(fixed_bytes, name_bytes);
+    const auto name = peek(bitmap_fixed_bytes, name_bytes);
     bitmap.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
-    offset_ = offset_ + io::align_up(fixed_bytes + name_bytes, 8);
+    offset_ = offset_ + io::align_up(bitmap_fixed_bytes + name_bytes, 8);
     return bitmap;
   }
 

@@ -14,12 +14,10 @@
 namespace formats::qcow2 {
 namespace {
 
-constexpr std::uint64_t largest_l1_bytes = 32 * io::MiB;
 constexpr std::uint64_t most_l2_tables = std::uint64_t{2} << 20;
 constexpr std::uint64_t most_l1_entries = std::uint64_t{64} << 20;      // read, over all snapshots
 constexpr std::uint64_t most_bitmap_entries = std::uint64_t{64} << 20;  // over all bitmaps
 constexpr std::uint64_t clusters_between_looks = 65536;                 // at the stop flag
-constexpr std::uint64_t refcount_table_reserved_mask = 511;
 constexpr std::uint64_t bitmap_reserved_mask = 0xff000000000001fe;
 
 // An L2 table, and how many L1 entries name it.

@@ -12,16 +12,16 @@ namespace formats::qcow2 {
 namespace {
 
 // Contexts are made once per thread and level: making one costs more than a small cluster.
-struct FreeDeflate {
+struct FreeDeflateCompressor {
   void operator()(libdeflate_compressor* context) const { libdeflate_free_compressor(context); }
 };
-struct FreeZstd {
+struct FreeZstdCompressor {
   void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
 };
 
 std::size_t deflate_cluster(int level, std::span<const std::byte> cluster,
                             std::span<std::byte> out) {
-  thread_local std::unique_ptr<libdeflate_compressor, FreeDeflate> context;
+  thread_local std::unique_ptr<libdeflate_compressor, FreeDeflateCompressor> context;
   thread_local int context_level = 0;
   if (context_level != level) {
     context.reset(libdeflate_alloc_compressor(level));
@@ -70,7 +70,7 @@ std::size_t deflate_small_window(int level, std::span<const std::byte> cluster,
 }
 
 std::size_t compress_zstd(int level, std::span<const std::byte> cluster, std::span<std::byte> out) {
-  thread_local const std::unique_ptr<ZSTD_CCtx, FreeZstd> context(ZSTD_createCCtx());
+  thread_local const std::unique_ptr<ZSTD_CCtx, FreeZstdCompressor> context(ZSTD_createCCtx());
   if (!context) throw std::bad_alloc();
   const std::size_t size = ZSTD_compressCCtx(context.get(), out.data(), out.size(), cluster.data(),
                                              cluster.size(), level);

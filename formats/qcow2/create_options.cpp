@@ -11,19 +11,15 @@
 namespace formats::qcow2 {
 namespace {
 
-// qemu's limits.
-constexpr std::uint64_t most_l1_entries = 32 * io::MiB / 8;
-constexpr std::uint64_t largest_refcount_table = 8 * io::MiB;
-
 bool too_large(const CreateOptions& options, std::uint64_t guest_size) {
   const Geometry& geometry = options.geometry;
   if (guest_size > largest_disk) return true;
-  if (geometry.l1_entries_for(virtual_size_for(guest_size)) > most_l1_entries) return true;
+  if (geometry.l1_entries_for(virtual_size_for(guest_size)) > largest_l1_bytes / 8) return true;
   const std::uint64_t clusters =
       fully_allocated_bytes(options, guest_size) / geometry.cluster_size();
   const RefcountPlaces places =
       refcount_places(clusters, geometry.cluster_size(), options.refcount_bits);
-  return places.table_clusters * geometry.cluster_size() > largest_refcount_table;
+  return places.table_clusters * geometry.cluster_size() > largest_refcount_table_bytes;
 }
 
 std::string version_fault(const CreateOptions& options) {

@@ -10,15 +10,15 @@ namespace formats::qcow2 {
 namespace {
 
 // Contexts are made once per thread: making one costs more than decoding a small cluster.
-struct FreeDeflate {
+struct FreeDeflateDecompressor {
   void operator()(libdeflate_decompressor* context) const { libdeflate_free_decompressor(context); }
 };
-struct FreeZstd {
+struct FreeZstdDecompressor {
   void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
 };
 
 bool inflate(std::span<const std::byte> stream, std::span<std::byte> cluster) {
-  thread_local const std::unique_ptr<libdeflate_decompressor, FreeDeflate> context(
+  thread_local const std::unique_ptr<libdeflate_decompressor, FreeDeflateDecompressor> context(
       libdeflate_alloc_decompressor());
   if (!context) throw std::bad_alloc();
   // No place for the size of the output: it has to be exactly that of the cluster.
@@ -31,7 +31,7 @@ bool inflate(std::span<const std::byte> stream, std::span<std::byte> cluster) {
 // Several frames may follow one another. Decoding frame by frame in one call each never
 // allocates the window that a hostile frame asks for.
 bool decompress_zstd(std::span<const std::byte> stream, std::span<std::byte> cluster) {
-  thread_local const std::unique_ptr<ZSTD_DCtx, FreeZstd> context(ZSTD_createDCtx());
+  thread_local const std::unique_ptr<ZSTD_DCtx, FreeZstdDecompressor> context(ZSTD_createDCtx());
   if (!context) throw std::bad_alloc();
   while (!cluster.empty()) {
     const std::size_t frame = ZSTD_findFrameCompressedSize(stream.data(), stream.size());

@@ -1,4 +1,5 @@
-// The words of L1 and L2 tables: what their bits mean, and what is wrong with them.
+// The words of L1 and L2 tables and of the refcount table: what their bits mean, and what is wrong
+// with them.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +15,7 @@ inline constexpr std::uint64_t zero_flag = 1;  // of L2 entries; not of extended
 inline constexpr std::uint64_t offset_mask = 0x00fffffffffffe00;
 inline constexpr std::uint64_t l1_reserved_mask = 0x7f000000000001ff;
 inline constexpr std::uint64_t l2_reserved_mask = 0x3f000000000001fe;
+inline constexpr std::uint64_t refcount_table_reserved_mask = 511;
 
 // Of an L1 entry, or of an L2 entry that is not compressed.
 [[nodiscard]] constexpr HostOffset table_offset(std::uint64_t word) { return {word & offset_mask}; }

@@ -14,9 +14,7 @@
 namespace formats::qcow2 {
 namespace {
 
-// qemu's limits.
-constexpr std::uint64_t largest_l1 = 32 * io::MiB;
-constexpr std::uint64_t largest_refcount_table = 8 * io::MiB;
+// More of qemu's limits.
 constexpr std::uint64_t most_snapshots = 65536;
 constexpr std::uint64_t most_bitmaps = 65535;
 constexpr std::uint64_t largest_bitmap_directory = 1024 * most_bitmaps;
@@ -157,7 +155,7 @@ class Parser {
     header_.refcount_bits = 1U << order;
     header_.refcount_table_clusters = static_cast<std::uint32_t>(limited(
         "refcount_table_clusters", at::refcount_table_clusters, u32(at::refcount_table_clusters), 0,
-        largest_refcount_table / header_.geometry.cluster_size()));
+        largest_refcount_table_bytes / header_.geometry.cluster_size()));
     header_.refcount_table_offset =
         table("the refcount table", at::refcount_table_offset,
               header_.refcount_table_clusters * header_.geometry.cluster_size());
@@ -170,7 +168,7 @@ class Parser {
         io::align_down(limited("virtual size", at::virtual_size, size, 0, largest_size), 512);
     const std::uint64_t needed = header_.geometry.l1_entries_for(header_.virtual_size);
     const std::uint64_t entries =
-        limited("l1_size", at::l1_size, u32(at::l1_size), 0, largest_l1 / 8);
+        limited("l1_size", at::l1_size, u32(at::l1_size), 0, largest_l1_bytes / 8);
     if (entries < needed) {
       fail(at::l1_size, fmt::format("l1_size is {}, but {} bytes of disk need {} entries", entries,
                                     header_.virtual_size, needed));

@@ -13,12 +13,13 @@ namespace formats::qcow2 {
 namespace {
 
 constexpr std::size_t header_bytes = 592;
-constexpr std::string_view magic = {"LUKS\xba\xbe\0\1", 8};  // and version 1, the only one in qcow2
+constexpr std::string_view luks_magic = {"LUKS\xba\xbe\0\1",
+                                         8};  // and version 1, the only one in qcow2
 constexpr std::uint32_t active_slot = 0x00ac71f3;
 constexpr std::uint64_t sector = 512;
 
 // Where each field stands.
-namespace at {
+namespace luks_field {
 constexpr std::size_t cipher = 8;
 constexpr std::size_t mode = 40;
 constexpr std::size_t hash = 72;
@@ -28,7 +29,7 @@ constexpr std::size_t iterations = 164;
 constexpr std::size_t uuid = 168;
 constexpr std::size_t slots = 208;
 constexpr std::size_t slot_bytes = 48;
-}  // namespace at
+}  // namespace luks_field
 
 std::string text(std::span<const std::byte> bytes, std::size_t offset, std::size_t most) {
   const std::string_view field{reinterpret_cast<const char*>(bytes.data()) + offset, most};
@@ -63,21 +64,23 @@ std::optional<LuksHeader> read_luks(const TableReader& tables, const Header& hea
     throw io::Error::format(tables.path(), offset.value, "the encryption header is too short");
   }
   tables.read(offset, bytes, "the encryption header");
-  if (std::string_view(reinterpret_cast<const char*>(bytes.data()), magic.size()) != magic) {
+  if (std::string_view(reinterpret_cast<const char*>(bytes.data()), luks_magic.size()) !=
+      luks_magic) {
     throw io::Error::format(tables.path(), offset.value, "is not a LUKS header of version 1");
   }
   LuksHeader luks;
-  split_mode(text(bytes, at::mode, 32), luks);
+  split_mode(text(bytes, luks_field::mode, 32), luks);
   // XTS takes two keys of the cipher's length.
   const std::uint64_t keys = luks.mode == "xts" ? 2 : 1;
-  luks.cipher = fmt::format("{}-{}", text(bytes, at::cipher, 32),
-                            load_big_endian<std::uint32_t>(bytes, at::key_bytes) * 8ULL / keys);
-  luks.hash = text(bytes, at::hash, 32);
-  luks.uuid = text(bytes, at::uuid, 40);
-  luks.payload_offset = load_big_endian<std::uint32_t>(bytes, at::payload) * sector;
-  luks.master_key_iterations = load_big_endian<std::uint32_t>(bytes, at::iterations);
+  luks.cipher =
+      fmt::format("{}-{}", text(bytes, luks_field::cipher, 32),
+                  load_big_endian<std::uint32_t>(bytes, luks_field::key_bytes) * 8ULL / keys);
+  luks.hash = text(bytes, luks_field::hash, 32);
+  luks.uuid = text(bytes, luks_field::uuid, 40);
+  luks.payload_offset = load_big_endian<std::uint32_t>(bytes, luks_field::payload) * sector;
+  luks.master_key_iterations = load_big_endian<std::uint32_t>(bytes, luks_field::iterations);
   for (std::size_t i = 0; i < luks.slots.size(); ++i) {
-    luks.slots[i] = slot_at(bytes, at::slots + i * at::slot_bytes);
+    luks.slots[i] = slot_at(bytes, luks_field::slots + i * luks_field::slot_bytes);
   }
   return luks;
 }

@@ -16,8 +16,6 @@
 namespace formats::qcow2 {
 namespace {
 
-constexpr std::uint64_t refcount_table_reserved_mask = 511;
-constexpr std::uint64_t largest_refcount_table = 8 * io::MiB;
 constexpr std::uint64_t refcount_table_field = 48;  // of the header: the offset, then the size
 constexpr std::uint64_t incompatible_field = 72;
 constexpr std::uint64_t autoclear_field = 88;
@@ -177,7 +175,7 @@ class Repairer {
       if (wanted == taken) break;
       for (; taken < wanted; ++taken) new_blocks_.insert((new_start_ + taken) / per_block);
     }
-    if (new_table_clusters_ * cluster_size() > largest_refcount_table) {
+    if (new_table_clusters_ * cluster_size() > largest_refcount_table_bytes) {
       throw io::Error(io::ErrorKind::unsupported, file_.path(),
                       "is too large for new refcounts of this width");
     }

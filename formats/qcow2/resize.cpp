@@ -18,8 +18,6 @@
 namespace formats::qcow2 {
 namespace {
 
-constexpr std::uint64_t most_l1_entries = 32 * io::MiB / 8;  // qemu's limit
-
 io::Error refusal(const io::File& file, std::string text) {
   return {io::ErrorKind::refused, file.path(), std::move(text)};
 }
@@ -64,7 +62,7 @@ class Editor {
 
   void grow(std::uint64_t size) {
     const std::uint64_t needed = header_.geometry.l1_entries_for(size);
-    if (needed > most_l1_entries) {
+    if (needed > largest_l1_bytes / 8) {
       throw refusal(file_,
                     fmt::format("cannot have {} bytes with clusters of {}", size, cluster_size_));
     }

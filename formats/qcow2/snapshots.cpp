@@ -11,11 +11,10 @@
 namespace formats::qcow2 {
 namespace {
 
-constexpr std::uint64_t fixed_bytes = 40;
+constexpr std::uint64_t snapshot_fixed_bytes = 40;
 constexpr std::uint64_t largest_table = 64 * io::MiB;
 constexpr std::uint32_t most_extra = 1024;
 constexpr std::uint32_t least_extra_v3 = 16;
-constexpr std::uint64_t largest_l1 = 32 * io::MiB;
 
 // Entries follow one another, so that a table of 64 MiB is read piece by piece.
 class SnapshotParser {
@@ -39,7 +38,7 @@ class SnapshotParser {
 
  private:
   Snapshot parse_entry() {
-    const auto fixed = take(fixed_bytes);
+    const auto fixed = take(snapshot_fixed_bytes);
     Snapshot snapshot;
     snapshot.l1_offset = {load_big_endian<std::uint64_t>(fixed, 0)};
     snapshot.l1_entries = load_big_endian<std::uint32_t>(fixed, 8);
@@ -117,8 +116,8 @@ std::vector<HostOffset> load_l1(const TableReader& tables, const Header& header,
   std::string fault;
   if (header.geometry.offset_in_cluster(offset) != 0) {
     fault = "not at a multiple of the cluster size";
-  } else if (bytes > largest_l1) {
-    fault = fmt::format("larger than {} bytes", largest_l1);
+  } else if (bytes > largest_l1_bytes) {
+    fault = fmt::format("larger than {} bytes", largest_l1_bytes);
   } else if (snapshot.l1_entries < needed) {
     fault = fmt::format("too small: {} bytes of disk need {} entries", snapshot.disk_size, needed);
   } else if (offset > tables.file_size() || bytes > tables.file_size() - offset) {

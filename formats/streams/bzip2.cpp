@@ -9,7 +9,7 @@
 namespace formats::streams {
 namespace {
 
-constexpr auto most_at_once = std::size_t{std::numeric_limits<unsigned>::max()};
+constexpr auto most_for_bzlib = std::size_t{std::numeric_limits<unsigned>::max()};
 
 class Bzip2Codec final : public Codec {
  public:
@@ -31,8 +31,8 @@ class Bzip2Codec final : public Codec {
   }
 
   Step step(std::span<const std::byte> in, std::span<std::byte> out) override {
-    in = in.first(std::min(in.size(), most_at_once));
-    out = out.first(std::min(out.size(), most_at_once));
+    in = in.first(std::min(in.size(), most_for_bzlib));
+    out = out.first(std::min(out.size(), most_for_bzlib));
     // libbz2 does not write to its input.
     stream_.next_in = reinterpret_cast<char*>(const_cast<std::byte*>(in.data()));
     stream_.avail_in = static_cast<unsigned>(in.size());

@@ -10,7 +10,7 @@ namespace formats::streams {
 namespace {
 
 constexpr int gzip_only = 16;  // added to the window bits: no zlib or raw header is taken
-constexpr auto most_at_once = std::size_t{std::numeric_limits<uInt>::max()};
+constexpr auto most_for_zlib = std::size_t{std::numeric_limits<uInt>::max()};
 
 class GzipCodec final : public Codec {
  public:
@@ -31,8 +31,8 @@ class GzipCodec final : public Codec {
   void begin() override { inflateReset(&stream_); }
 
   Step step(std::span<const std::byte> in, std::span<std::byte> out) override {
-    in = in.first(std::min(in.size(), most_at_once));
-    out = out.first(std::min(out.size(), most_at_once));
+    in = in.first(std::min(in.size(), most_for_zlib));
+    out = out.first(std::min(out.size(), most_for_zlib));
     // zlib does not write to its input.
     stream_.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(in.data()));
     stream_.avail_in = static_cast<uInt>(in.size());

@@ -25,7 +25,7 @@
 namespace imgtool {
 namespace {
 
-struct Options {
+struct AnalyzeOptions {
   std::string path;
   formats::OpenOptions open;
   bool deep = false;
@@ -50,7 +50,8 @@ Qcow2Analysis analyze_qcow2(const std::string& path) {
   return found;
 }
 
-void read_all_data(io::Ring& ring, const Options& o, io::Source& image, formats::StorageMap& map) {
+void read_all_data(io::Ring& ring, const AnalyzeOptions& o, io::Source& image,
+                   formats::StorageMap& map) {
   Progress progress({o.path}, o.job);
   progress.begin(io::Phase::read, 0, map.total(io::ExtentKind::data));
   const auto read = [&](std::uint64_t bytes) {
@@ -75,7 +76,7 @@ void add_prospects(io::Ring& ring, io::Source& image, io::WorkerPool& workers,
   }
 }
 
-ImageAnalysis analyze(const Options& o) {
+ImageAnalysis analyze(const AnalyzeOptions& o) {
   const auto ring = make_ring(o.job, 64);
   io::WorkerPool workers(std::max(1U, std::thread::hardware_concurrency()));
   formats::OpenOptions open = o.open;
@@ -120,7 +121,7 @@ void write_file(const std::string& path, bool force, const std::string& content)
 }  // namespace
 
 int run_analyze(const Arguments& arguments) {
-  Options o;
+  AnalyzeOptions o;
   CommandLine line("analyze",
                    "Tells where the bytes of IMAGE are: what each partition and file system uses, "
                    "what is free, what of that is stored all the same, and what else is stored in "

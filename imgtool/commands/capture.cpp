@@ -15,13 +15,13 @@
 namespace imgtool {
 namespace {
 
-struct Options {
+struct CaptureCommandOptions {
   CaptureOptions capture;
   TuningOptions tuning;
   JobOptions job;
 };
 
-void describe(CommandLine& line, Options& o) {
+void describe(CommandLine& line, CaptureCommandOptions& o) {
   CaptureOptions& capture = o.capture;
   line.argument("DEVICE", capture.device, "disk to read; never written to");
   line.argument("OUT", capture.output, "image to make; - is standard output");
@@ -83,7 +83,7 @@ void check(const CaptureOptions& capture, bool json) {
 }  // namespace
 
 int run_capture(const Arguments& arguments) {
-  Options o;
+  CaptureCommandOptions o;
   o.capture.threads = all_threads();
   CommandLine line("capture",
                    "Reads a disk into an image file. Zeros become holes; the file gets its name "

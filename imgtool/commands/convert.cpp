@@ -16,7 +16,7 @@
 namespace imgtool {
 namespace {
 
-struct Options {
+struct ConvertCommandOptions {
   ConvertOptions convert;
   JobOptions job;
   bool yes = false;
@@ -35,7 +35,7 @@ OptionValue hole_size_into(std::uint64_t& variable) {
   return value;
 }
 
-void describe(CommandLine& line, Options& o) {
+void describe(CommandLine& line, ConvertCommandOptions& o) {
   ConvertOptions& convert = o.convert;
   line.argument("SRC", convert.source,
                 "image or disk to read; never written to; - is standard input");
@@ -89,7 +89,7 @@ std::string note_of(const LeftBehind& left) {
   return fmt::format("note: the {} of the source are not in the new image", join(kinds, " and "));
 }
 
-int run(CommandLine& line, Options& o) {
+int run(CommandLine& line, ConvertCommandOptions& o) {
   OutputOptions& target = o.convert.target;
   if (target.smallest_hole == 0) {
     target.smallest_hole = 4 * io::KiB;
@@ -117,7 +117,7 @@ int run(CommandLine& line, Options& o) {
 }  // namespace
 
 int run_convert(const Arguments& arguments) {
-  Options o;
+  ConvertCommandOptions o;
   o.convert.threads = all_threads();
   CommandLine line("convert",
                    "Makes an image of another format, or with other options, in one pass. Zeros "
@@ -132,7 +132,7 @@ int run_convert(const Arguments& arguments) {
 }
 
 int run_compress(const Arguments& arguments) {
-  Options o;
+  ConvertCommandOptions o;
   o.convert.threads = all_threads();
   CommandLine line("compress",
                    "Makes a compressed image: convert -c, whose format is qcow2 unless the "

@@ -22,7 +22,7 @@
 namespace imgtool {
 namespace {
 
-struct Options {
+struct CreateCommandOptions {
   std::string path;
   std::optional<std::string> size_word;
   OutputOptions target;
@@ -30,7 +30,7 @@ struct Options {
   JobOptions job;
 };
 
-void describe(CommandLine& line, Options& o) {
+void describe(CommandLine& line, CreateCommandOptions& o) {
   line.argument("FILE", o.path, "image to make");
   line.argument("SIZE", o.size_word, "of its disk (default: that of the backing file)");
   line.option("format,f", output_format_into(o.target.format),
@@ -49,7 +49,7 @@ void describe(CommandLine& line, Options& o) {
   line.example("imgtool create -b base.qcow2 vm.qcow2", "one that starts as base.qcow2");
 }
 
-std::uint64_t create(Options& o) {
+std::uint64_t create(CreateCommandOptions& o) {
   const auto ring = make_ring(o.job, 16);
   io::WorkerPool workers(1);
   std::optional<std::uint64_t> size;
@@ -81,7 +81,7 @@ std::uint64_t create(Options& o) {
 }  // namespace
 
 int run_create(const Arguments& arguments) {
-  Options o;
+  CreateCommandOptions o;
   CommandLine line("create", "Makes an empty image, or one that starts as another one.");
   describe(line, o);
   if (const auto exit = line.parse(arguments)) return *exit;

@@ -23,7 +23,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-struct Options {
+struct MeasureOptions {
   std::optional<std::string> source;
   std::optional<std::uint64_t> size;
   formats::OpenOptions open;
@@ -34,7 +34,7 @@ struct Options {
   JobOptions job;
 };
 
-formats::Forecast measure(Options& o) {
+formats::Forecast measure(MeasureOptions& o) {
   const auto ring = make_ring(o.job, 64);
   io::WorkerPool workers(std::max(std::thread::hardware_concurrency(), 1U));
   o.open.workers = &workers;
@@ -71,7 +71,7 @@ Json describe(const formats::Forecast& forecast) {
   return document;
 }
 
-std::string in_words(const formats::Forecast& forecast) {
+std::string forecast_in_words(const formats::Forecast& forecast) {
   std::string text = fmt::format("required size: {}\nfully allocated size: {}\n", forecast.most,
                                  forecast.fully_allocated);
   if (forecast.sampled) {
@@ -85,7 +85,7 @@ std::string in_words(const formats::Forecast& forecast) {
 }  // namespace
 
 int run_measure(const Arguments& arguments) {
-  Options o;
+  MeasureOptions o;
   CommandLine line("measure",
                    "Says how many bytes an output will take. What is not compressed is a bound "
                    "that holds; what is compressed is sampled, and an estimate.");
@@ -109,7 +109,7 @@ int run_measure(const Arguments& arguments) {
   if (line.common().json || o.output == OutputFormat::json) {
     print_json(describe(forecast));
   } else {
-    print(in_words(forecast));
+    print(forecast_in_words(forecast));
   }
   return 0;
 }

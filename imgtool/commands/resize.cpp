@@ -25,7 +25,7 @@
 namespace imgtool {
 namespace {
 
-struct Options {
+struct ResizeOptions {
   std::string path;
   std::string size;
   formats::OpenOptions open;
@@ -74,7 +74,7 @@ void refuse_if_locked(const io::File& file) {
 }
 
 // An overlay that grows shows what its backing file has behind the overlay's old end.
-void refuse_longer_backing(const Options& o, const formats::qcow2::Header& header) {
+void refuse_longer_backing(const ResizeOptions& o, const formats::qcow2::Header& header) {
   if (header.backing_file.empty()) return;
   if (!o.open.follow_references) {
     throw io::Error(io::ErrorKind::refused, o.path,
@@ -93,7 +93,7 @@ void refuse_longer_backing(const Options& o, const formats::qcow2::Header& heade
                   "end; convert it to an image of its own first");
 }
 
-void resize_qcow2(const Options& o, const Change& change) {
+void resize_qcow2(const ResizeOptions& o, const Change& change) {
   const io::File file(o.path, O_RDWR);
   refuse_if_locked(file);
   if (change.after < change.before) {
@@ -104,14 +104,15 @@ void resize_qcow2(const Options& o, const Change& change) {
   }
 }
 
-void resize_raw(const Options& o, const Change& change) {
+void resize_raw(const ResizeOptions& o, const Change& change) {
   const io::File file(o.path, O_RDWR);
   refuse_if_locked(file);
   file.truncate(change.after);
   file.sync();
 }
 
-void refuse_loss(io::Ring& ring, const Options& o, formats::Image& image, std::uint64_t after) {
+void refuse_loss(io::Ring& ring, const ResizeOptions& o, formats::Image& image,
+                 std::uint64_t after) {
   if (!o.shrink) {
     throw io::Error(io::ErrorKind::refused, o.path,
                     fmt::format("has {} bytes; making it smaller loses what is at its end, so it "
@@ -127,7 +128,7 @@ void refuse_loss(io::Ring& ring, const Options& o, formats::Image& image, std::u
                               used.because));
 }
 
-Change resize(const Options& o) {
+Change resize(const ResizeOptions& o) {
   refuse_if_used(o.path);
   const auto ring = make_ring(o.job, 16);
   Change change;
@@ -160,7 +161,7 @@ Change resize(const Options& o) {
 }  // namespace
 
 int run_resize(const Arguments& arguments) {
-  Options o;
+  ResizeOptions o;
   CommandLine line("resize",
                    "Changes the size of an image's disk, in place. Partitions and file systems in "
                    "it stay as they are.");

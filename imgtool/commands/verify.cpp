@@ -25,9 +25,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr unsigned one_in = 16;
-constexpr std::size_t most_ranges = 10000;
-constexpr std::size_t most_ranges_shown = 20;
+constexpr std::size_t most_differences = 10000;
 
 // One target: what to read, and what was found.
 struct Comparison {
@@ -82,7 +80,7 @@ void compare(io::Verifier& verifier, std::vector<Comparison>& targets, std::uint
   verifier.run(media, {io::ByteRange{0, size}});
   for (std::size_t index = 0; index < targets.size(); ++index) {
     targets[index].medium = media[index];
-    targets[index].differences = verifier.locate(targets[index].medium, most_ranges);
+    targets[index].differences = verifier.locate(targets[index].medium, most_differences);
   }
 }
 
@@ -90,7 +88,7 @@ void compare(io::Verifier& verifier, std::vector<Comparison>& targets, std::uint
 void look_at_table(io::Ring& ring, io::Source& image, Comparison& target) {
   const std::uint64_t size = target.file.size();
   if (size == image.size() || target.medium.read_error || target.differences.empty() ||
-      target.differences.size() >= most_ranges) {
+      target.differences.size() >= most_differences) {
     return;
   }
   io::FileSource disk(ring, target.file, size, true);
@@ -114,7 +112,7 @@ Json describe(const Comparison& target) {
     entry["differences"].push_back({{"start", range.offset}, {"length", range.length}});
   }
   entry["table-fitted"] = target.table_fitted;
-  entry["more"] = target.differences.size() >= most_ranges;
+  entry["more"] = target.differences.size() >= most_differences;
   if (target.medium.read_error) entry["read-error"] = target.medium.read_error->what();
   return entry;
 }
@@ -137,7 +135,7 @@ void print_text(const std::string& image, const Comparison& target, bool sampled
   }
   if (ranges.size() > most_ranges_shown) {
     text += fmt::format("  and {}{} more ranges (--json lists them)\n",
-                        ranges.size() >= most_ranges ? "at least " : "",
+                        ranges.size() >= most_differences ? "at least " : "",
                         ranges.size() - most_ranges_shown);
   }
   if (target.medium.read_error) {
@@ -198,7 +196,7 @@ int run_verify(const Arguments& arguments) {
   io::VerifyOptions options;
   options.lanes = copy.lanes;
   options.bytes_per_second = copy.bytes_per_second;
-  if (sample) options.sample = one_in;
+  if (sample) options.sample = sample_one_in;
   io::Source* read_again = source.seekable() ? &source : nullptr;
   io::Verifier verifier(*ring, ledger, read_again, options, progress, stop_flag());
   compare(verifier, compared, size);

@@ -11,11 +11,10 @@ namespace {
 
 using imgtool::Column;
 using imgtool::Table;
+using io::GiB;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
-
-constexpr std::uint64_t GiB = std::uint64_t{1} << 30;
 
 // A laptop: system disk with LVM, a USB stick that is mounted, a stranger's stick, a loop.
 class DeviceReportTest : public testing::Test {

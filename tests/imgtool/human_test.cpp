@@ -7,7 +7,9 @@
 namespace imgtool {
 namespace {
 
-constexpr std::uint64_t KiB = 1024, MiB = 1024 * KiB, GiB = 1024 * MiB;
+using io::GiB;
+using io::KiB;
+using io::MiB;
 
 TEST(HumanSize, HasThreeSignificantDigits) {
   EXPECT_EQ(human_size(0), "0 B");

@@ -11,7 +11,8 @@ namespace {
 
 using State = TargetProgress::State;
 
-constexpr std::uint64_t MiB = 1024 * 1024, GiB = 1024 * MiB;
+using io::GiB;
+using io::MiB;
 
 TargetProgress half_written() {
   return {.name = "/dev/sdb",

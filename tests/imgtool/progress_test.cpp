@@ -16,7 +16,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
 
-constexpr std::uint64_t MiB = 1024 * 1024;
+using io::MiB;
 constexpr auto write = io::Phase::write;
 constexpr auto verify = io::Phase::verify;
 

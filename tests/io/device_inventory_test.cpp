@@ -11,11 +11,11 @@ namespace {
 using io::BlockDevice;
 using io::DeviceInventory;
 using io::DeviceKind;
+using io::GiB;
 using io::MapperKind;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
-constexpr std::uint64_t GiB = std::uint64_t{1} << 30;
 const std::string sata_place = "pci0000:00/0000:00:17.0/ata3/host2/target2:0:0/2:0:0:0";
 const std::string usb_place = "pci0000:00/0000:00:14.0/usb2/2-1/2-1:1.0/host6/target6:0:0/6:0:0:0";
 

@@ -13,11 +13,10 @@ using io::DeviceInventory;
 using io::DeviceUsage;
 using io::DeviceUse;
 using io::DeviceUseKind;
+using io::GiB;
 using testing::ElementsAre;
 using testing::Field;
 using testing::IsEmpty;
-
-constexpr std::uint64_t GiB = std::uint64_t{1} << 30;
 
 class DeviceUsageTest : public testing::Test {
  protected:

@@ -15,7 +15,7 @@ std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
 }
 
-std::vector<std::byte> pattern(std::size_t size) {
+std::vector<std::byte> mixed_bytes(std::size_t size) {
   std::vector<std::byte> bytes(size);
   for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>(i * 7 + i / 251);
   return bytes;
@@ -39,9 +39,9 @@ TEST(Digest, KnownValues) {
 
 TEST(Digest, PiecesAndZerosGiveTheDigestOfTheWhole) {
   for (const auto algorithm : {DigestAlgorithm::sha256, DigestAlgorithm::xxh3}) {
-    std::vector<std::byte> whole = pattern(1000);
+    std::vector<std::byte> whole = mixed_bytes(1000);
     whole.resize(whole.size() + 200'001);
-    const auto tail = pattern(333);
+    const auto tail = mixed_bytes(333);
     whole.insert(whole.end(), tail.begin(), tail.end());
 
     Digest digest(algorithm);
@@ -81,7 +81,7 @@ TEST(Digest, NamesRoundTripAndOthersAreUnknown) {
 
 // Every code path of XXH3 (short, middle, long, several blocks), at odd alignments too.
 TEST(Xxh3, AllEnginesAgreeOnEveryLength) {
-  const auto bytes = pattern(20'000);
+  const auto bytes = mixed_bytes(20'000);
   for (std::size_t size = 0; size + 3 < bytes.size(); size += 1 + size / 20) {
     const auto part = std::span(bytes).subspan(size % 4, size);
     const auto value = xxh3_baseline.hash(part.data(), part.size());

@@ -18,13 +18,13 @@
 namespace io {
 namespace {
 
-constexpr std::uint64_t size = 64 * KiB;
+constexpr std::uint64_t target_size = 64 * KiB;
 constexpr std::uint64_t old_seed = 5;
 
 // What a target must hold after requests: the old content with changes laid over it.
 class Expected {
  public:
-  Expected() : bytes_(pattern({0, size}, old_seed)) {}
+  Expected() : bytes_(pattern({0, target_size}, old_seed)) {}
   void write(ByteRange range) { lay(range, pattern(range)); }
   void zero(ByteRange range) { lay(range, std::vector<std::byte>(range.length)); }
   [[nodiscard]] const std::vector<std::byte>& bytes() const { return bytes_; }
@@ -45,16 +45,27 @@ void write_pattern(Ring& ring, Target& target, ByteRange range) {
 }
 
 // Ranges with odd heads and tails, for sectors of 512 and of 4096.
-const std::vector<ByteRange> odd_ranges = {
-    {0, 1},        {511, 1},       {1, 511},       {512, 511},
-    {513, 2},      {4095, 2},      {4096, 4095},   {100, 200},
-    {8192, 4096},  {8191, 4098},   {12'288, 9000}, {20'001, 12'345},
-    {40'000, 512}, {40'448, 1024}, {size - 1, 1},  {size - 5000, 5000}};
+const std::vector<ByteRange> odd_ranges = {{0, 1},
+                                           {511, 1},
+                                           {1, 511},
+                                           {512, 511},
+                                           {513, 2},
+                                           {4095, 2},
+                                           {4096, 4095},
+                                           {100, 200},
+                                           {8192, 4096},
+                                           {8191, 4098},
+                                           {12'288, 9000},
+                                           {20'001, 12'345},
+                                           {40'000, 512},
+                                           {40'448, 1024},
+                                           {target_size - 1, 1},
+                                           {target_size - 5000, 5000}};
 
 class FileTargetTest : public EngineTest {
  protected:
   void hold_against_odd_ranges(File& file, const FileTargetOptions& options) {
-    FileTarget target(ring(), file, size, options);
+    FileTarget target(ring(), file, target_size, options);
     Expected expected;
     for (const ByteRange& range : odd_ranges) {
       write_pattern(ring(), target, range);
@@ -69,13 +80,13 @@ class FileTargetTest : public EngineTest {
     run_task(ring(), target.flush());
   }
   static std::vector<std::byte> bytes_of(const File& file) {
-    const AlignedMemory memory(size);
-    EXPECT_EQ(file.read_at(0, memory.bytes()), size);
+    const AlignedMemory memory(target_size);
+    EXPECT_EQ(file.read_at(0, memory.bytes()), target_size);
     return {memory.bytes().begin(), memory.bytes().end()};
   }
   // On a loop device with this sector, or a complaint that there is none.
   void hold_on_a_loop_device(unsigned sector, bool direct) {
-    const File backing = folder_.make("backing", pattern({0, size}, old_seed));
+    const File backing = folder_.make("backing", pattern({0, target_size}, old_seed));
     const auto device = LoopDevice::make(backing, sector);
     if (!device) GTEST_SKIP() << "needs root and loop devices";
     File file(device->path(), O_RDWR);
@@ -83,7 +94,7 @@ class FileTargetTest : public EngineTest {
     FileTargetOptions options;
     options.direct = direct;
     hold_against_odd_ranges(file, options);
-    EXPECT_EQ(content_of(folder_.path("backing")).size(), size);
+    EXPECT_EQ(content_of(folder_.path("backing")).size(), target_size);
   }
   TemporaryFolder folder_;
 };
@@ -91,11 +102,11 @@ INSTANTIATE_TEST_SUITE_P(Engines, FileTargetTest, engines_here(), engine_name);
 
 TEST_P(FileTargetTest, OddRangesNeverTouchTheirNeighboursInAFile) {
   for (const bool direct : {true, false}) {
-    File file = folder_.make(direct ? "direct" : "cached", pattern({0, size}, old_seed));
+    File file = folder_.make(direct ? "direct" : "cached", pattern({0, target_size}, old_seed));
     FileTargetOptions options;
     options.direct = direct;
     hold_against_odd_ranges(file, options);
-    EXPECT_EQ(file.size(), size);
+    EXPECT_EQ(file.size(), target_size);
   }
 }
 
@@ -113,7 +124,7 @@ TEST_P(FileTargetTest, EveryZeroMethodGivesZeros) {
   int number = 0;
   for (const auto method :
        {ZeroMethod::punch_hole, ZeroMethod::zero_range, ZeroMethod::zero_out, ZeroMethod::write}) {
-    File file = folder_.make(std::to_string(number++), pattern({0, size}, old_seed));
+    File file = folder_.make(std::to_string(number++), pattern({0, target_size}, old_seed));
     FileTargetOptions options;
     options.first_zero_method = method;
     hold_against_odd_ranges(file, options);
@@ -124,16 +135,16 @@ TEST_P(FileTargetTest, AFileJustMadeIsZerosAlready) {
   File file = folder_.make("file");
   FileTargetOptions options;
   options.starts_as_zeros = true;
-  FileTarget target(ring(), file, size, options);
-  run_task(ring(), target.zero({0, size}));
+  FileTarget target(ring(), file, target_size, options);
+  run_task(ring(), target.zero({0, target_size}));
   EXPECT_EQ(file.size(), 0U) << "nothing was to be done";
 }
 
 TEST_P(FileTargetTest, SaysWhatItIs) {
-  File file = folder_.make("file", pattern({0, size}));
-  FileTarget target(ring(), file, size, {});
+  File file = folder_.make("file", pattern({0, target_size}));
+  FileTarget target(ring(), file, target_size, {});
   EXPECT_EQ(target.name(), file.path());
-  EXPECT_EQ(target.capacity(), size);
+  EXPECT_EQ(target.capacity(), target_size);
   EXPECT_GE(target.zero_grain(), 4096U);
   EXPECT_EQ(target.zero_grain() & (target.zero_grain() - 1), 0U) << "a power of two";
 }
@@ -150,10 +161,10 @@ class ZeroLadder : public testing::Test {
  protected:
   // Zeroes [0, 8 KiB) and [16 KiB, 24 KiB).
   void zero_twice(ScriptedRing& ring) {
-    File file = folder_.make("file", pattern({0, size}, old_seed));
+    File file = folder_.make("file", pattern({0, target_size}, old_seed));
     FileTargetOptions options;
     options.direct = false;
-    FileTarget target(ring, file, size, options);
+    FileTarget target(ring, file, target_size, options);
     run_task(ring, target.zero({0, 8 * KiB}));
     run_task(ring, target.zero({16 * KiB, 8 * KiB}));
     Expected expected;
@@ -209,12 +220,12 @@ TEST_F(ZeroLadder, InterruptedIsTriedAgainWithTheSameMethod) {
 }
 
 TEST_F(ZeroLadder, ADeviceThatFailsIsAnErrorAndNotAStepDown) {
-  File file = folder_.make("file", pattern({0, size}));
+  File file = folder_.make("file", pattern({0, target_size}));
   ScriptedRing ring([](const Request& request) -> std::optional<std::int64_t> {
     if (is_allocate(request)) return -EIO;
     return std::nullopt;
   });
-  FileTarget target(ring, file, size, {});
+  FileTarget target(ring, file, target_size, {});
   try {
     run_task(ring, target.zero({4096, 8192}));
     ADD_FAILURE() << "did not throw";

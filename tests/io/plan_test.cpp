@@ -9,7 +9,7 @@ namespace io {
 namespace {
 
 using Ranges = std::vector<ByteRange>;
-constexpr std::uint64_t chunk = 1000;
+constexpr std::uint64_t plan_chunk = 1000;
 
 // A plan asks for extents only, so the ring is never used.
 class PlanTest : public testing::Test {
@@ -32,7 +32,7 @@ constexpr auto skip = ExtentKind::skip;
 
 TEST_F(PlanTest, DataComesInChunksAndTheLastIsWhatIsLeft) {
   auto image = source({{{0, 2500}, data}});
-  Plan plan(image, chunk, {{0, 2500}});
+  Plan plan(image, plan_chunk, {{0, 2500}});
   EXPECT_EQ(all_of(plan),
             (std::vector<Extent>{{{0, 1000}, data}, {{1000, 1000}, data}, {{2000, 500}, data}}));
   EXPECT_FALSE(plan.next().has_value());
@@ -40,26 +40,26 @@ TEST_F(PlanTest, DataComesInChunksAndTheLastIsWhatIsLeft) {
 
 TEST_F(PlanTest, ZerosAndHolesAreOneStretch) {
   auto image = source({{{0, 1000}, data}, {{1000, 1500}, hole}, {{2500, 2500}, zero}});
-  Plan plan(image, chunk, {{0, 5000}});
+  Plan plan(image, plan_chunk, {{0, 5000}});
   EXPECT_EQ(all_of(plan), (std::vector<Extent>{{{0, 1000}, data}, {{1000, 4000}, hole}}));
 }
 
 TEST_F(PlanTest, SkippedIsNotZero) {
   auto image = source({{{0, 2000}, skip}, {{2000, 2000}, hole}, {{4000, 1500}, skip}});
-  Plan plan(image, chunk, {{0, 5500}});
+  Plan plan(image, plan_chunk, {{0, 5500}});
   EXPECT_EQ(all_of(plan),
             (std::vector<Extent>{{{0, 2000}, skip}, {{2000, 2000}, hole}, {{4000, 1500}, skip}}));
 }
 
 TEST_F(PlanTest, AChunkThatHoldsAnyDataIsDataAsAWhole) {
   auto image = source({{{0, 999}, hole}, {{999, 1}, data}, {{1000, 2000}, hole}});
-  Plan plan(image, chunk, {{0, 3000}});
+  Plan plan(image, plan_chunk, {{0, 3000}});
   EXPECT_EQ(all_of(plan), (std::vector<Extent>{{{0, 1000}, data}, {{1000, 2000}, hole}}));
 }
 
 TEST_F(PlanTest, AChunkWhereSkipMeetsZerosIsRead) {
   auto image = source({{{0, 500}, skip}, {{500, 500}, hole}});
-  Plan plan(image, chunk, {{0, 1000}});
+  Plan plan(image, plan_chunk, {{0, 1000}});
   EXPECT_EQ(all_of(plan), (std::vector<Extent>{{{0, 1000}, data}}));
 }
 
@@ -88,14 +88,14 @@ TEST_F(PlanTest, LongZerosComeInPiecesSoThatProgressMoves) {
 
 TEST_F(PlanTest, OnlyWhatIsToDoIsHandedOut) {
   auto image = source({{{0, 3000}, data}, {{3000, 5000}, hole}, {{8000, 2000}, data}});
-  Plan plan(image, chunk, {{1000, 500}, {2000, 0}, {4000, 1500}, {9000, 1000}});
+  Plan plan(image, plan_chunk, {{1000, 500}, {2000, 0}, {4000, 1500}, {9000, 1000}});
   EXPECT_EQ(all_of(plan),
             (std::vector<Extent>{{{1000, 500}, data}, {{4000, 1500}, hole}, {{9000, 1000}, data}}));
 }
 
 TEST_F(PlanTest, RestIsWhatWasNotHandedOut) {
   auto image = source({{{0, 10'000}, data}});
-  Plan plan(image, chunk, {{0, 2500}, {5000, 1000}});
+  Plan plan(image, plan_chunk, {{0, 2500}, {5000, 1000}});
   EXPECT_EQ(plan.rest(), (Ranges{{0, 2500}, {5000, 1000}}));
   plan.next();
   EXPECT_EQ(plan.position(), 1000U);
@@ -109,7 +109,7 @@ TEST_F(PlanTest, RestIsWhatWasNotHandedOut) {
 
 TEST_F(PlanTest, StopsWhereTheStreamEnded) {
   auto image = source({{{0, 10'000}, data}});
-  Plan plan(image, chunk, {{0, 4000}, {6000, 2000}});
+  Plan plan(image, plan_chunk, {{0, 4000}, {6000, 2000}});
   plan.next();
   plan.stop_at(1500);
   EXPECT_EQ(plan.rest(), (Ranges{{1000, 500}}));
@@ -119,7 +119,7 @@ TEST_F(PlanTest, StopsWhereTheStreamEnded) {
 
 TEST_F(PlanTest, NothingToDo) {
   auto image = source({});
-  Plan plan(image, chunk, {});
+  Plan plan(image, plan_chunk, {});
   EXPECT_FALSE(plan.next().has_value());
   EXPECT_TRUE(plan.rest().empty());
 }

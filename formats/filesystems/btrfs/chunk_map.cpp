@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "formats/filesystems/btrfs/tree.hpp"
+#include "formats/filesystems/btrfs/words.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/little_endian.hpp"
 
@@ -13,37 +14,30 @@ namespace {
 
 using Bytes = std::span<const std::byte>;
 
-constexpr std::size_t header_size = 48;
+constexpr std::size_t chunk_header_size = 48;
 constexpr std::size_t stripe_size = 32;
 constexpr std::uint64_t content_types = 0x7;  // data, system, metadata
 constexpr std::uint64_t duplicated = 0x20;
 
-[[noreturn]] void damaged(std::string_view what) {
+void check_chunk(bool holds, std::string_view what) {
+  if (holds) return;
   throw Doubt{fmt::format("its chunks are damaged: {}", what), std::string(repair)};
-}
-
-void check(bool holds, std::string_view what) {
-  if (!holds) damaged(what);
-}
-
-std::uint64_t u64(Bytes bytes, std::size_t at) {
-  return load_little_endian<std::uint64_t>(bytes, at);
 }
 
 std::uint64_t parse_place(Bytes stripe, const Chunk& chunk, const Superblock& super) {
   const std::uint64_t place = u64(stripe, 8);
-  check(u64(stripe, 0) == super.device && equals(stripe.subspan(16, 16), super.device_uuid),
-        "one of another device");
-  check(place % super.sector_size == 0 && place <= super.device_size &&
-            chunk.length <= super.device_size - place,
-        "one beyond the device's end");
+  check_chunk(u64(stripe, 0) == super.device && equals(stripe.subspan(16, 16), super.device_uuid),
+              "one of another device");
+  check_chunk(place % super.sector_size == 0 && place <= super.device_size &&
+                  chunk.length <= super.device_size - place,
+              "one beyond the device's end");
   return place;
 }
 
 }  // namespace
 
 Chunk parse_chunk(std::uint64_t address, Bytes item, const Superblock& super) {
-  check(item.size() >= header_size + stripe_size, "a short one");
+  check_chunk(item.size() >= chunk_header_size + stripe_size, "a short one");
   Chunk chunk;
   chunk.address = address;
   chunk.length = u64(item, 0);
@@ -54,15 +48,15 @@ Chunk parse_chunk(std::uint64_t address, Bytes item, const Superblock& super) {
                             chunk.type),
                 ""};
   }
-  check((chunk.type & content_types) != 0, "one without a type");
-  check(chunk.copies == ((chunk.type & duplicated) != 0 ? 2 : 1), "number of copies");
-  check(item.size() == header_size + chunk.copies * stripe_size, "size of one");
-  check(chunk.length > 0 && chunk.length % super.sector_size == 0 &&
-            address % super.sector_size == 0 && address + chunk.length > address,
-        "place or length of one");
+  check_chunk((chunk.type & content_types) != 0, "one without a type");
+  check_chunk(chunk.copies == ((chunk.type & duplicated) != 0 ? 2 : 1), "number of copies");
+  check_chunk(item.size() == chunk_header_size + chunk.copies * stripe_size, "size of one");
+  check_chunk(chunk.length > 0 && chunk.length % super.sector_size == 0 &&
+                  address % super.sector_size == 0 && address + chunk.length > address,
+              "place or length of one");
   for (std::uint32_t i = 0; i < chunk.copies; ++i) {
     chunk.places[i] =
-        parse_place(item.subspan(header_size + i * stripe_size, stripe_size), chunk, super);
+        parse_place(item.subspan(chunk_header_size + i * stripe_size, stripe_size), chunk, super);
   }
   return chunk;
 }
@@ -70,13 +64,13 @@ Chunk parse_chunk(std::uint64_t address, Bytes item, const Superblock& super) {
 std::vector<Chunk> parse_system_chunks(const Superblock& super) {
   std::vector<Chunk> chunks;
   for (Bytes left = super.system_chunks; !left.empty();) {
-    check(left.size() >= key_size + header_size, "those in the superblock");
+    check_chunk(left.size() >= key_size + chunk_header_size, "those in the superblock");
     const Key key = parse_key(left);
-    check(key.type == chunk_item, "those in the superblock");
+    check_chunk(key.type == chunk_item, "those in the superblock");
     left = left.subspan(key_size);
     const std::size_t size =
-        header_size + stripe_size * load_little_endian<std::uint16_t>(left, 44);
-    check(size <= left.size(), "those in the superblock");
+        chunk_header_size + stripe_size * load_little_endian<std::uint16_t>(left, 44);
+    check_chunk(size <= left.size(), "those in the superblock");
     chunks.push_back(parse_chunk(key.offset, left.first(size), super));
     left = left.subspan(size);
   }
@@ -89,7 +83,7 @@ ChunkMap::ChunkMap(std::vector<Chunk> chunks) : chunks_(std::move(chunks)) {
   std::uint64_t end = 0;
   on_device_.reserve(2 * chunks_.size());
   for (const Chunk& chunk : chunks_) {
-    check(chunk.address >= end, "two at one address");
+    check_chunk(chunk.address >= end, "two at one address");
     end = chunk.end();
     for (std::uint32_t i = 0; i < chunk.copies; ++i) on_device_.push_back(chunk.copy(i));
   }
@@ -97,7 +91,7 @@ ChunkMap::ChunkMap(std::vector<Chunk> chunks) : chunks_(std::move(chunks)) {
             [](io::ByteRange a, io::ByteRange b) { return a.offset < b.offset; });
   end = 0;
   for (const io::ByteRange range : on_device_) {
-    check(range.offset >= end, "two at one place");
+    check_chunk(range.offset >= end, "two at one place");
     end = range.end();
   }
 }

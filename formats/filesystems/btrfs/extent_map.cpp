@@ -8,6 +8,7 @@
 #include "formats/filesystems/btrfs/chunk_map.hpp"
 #include "formats/filesystems/btrfs/gaps.hpp"
 #include "formats/filesystems/btrfs/tree.hpp"
+#include "formats/filesystems/btrfs/words.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/little_endian.hpp"
 
@@ -18,16 +19,12 @@ using Bytes = std::span<const std::byte>;
 
 constexpr std::uint64_t extent_tree = 2;
 
-[[noreturn]] void damaged(std::string_view what) {
+[[noreturn]] void damaged_trees(std::string_view what) {
   throw Doubt{fmt::format("its trees contradict each other: {}", what), std::string(repair)};
 }
 
-void check(bool holds, std::string_view what) {
-  if (!holds) damaged(what);
-}
-
-std::uint64_t u64(Bytes bytes, std::size_t at) {
-  return load_little_endian<std::uint64_t>(bytes, at);
+void check_trees(bool holds, std::string_view what) {
+  if (!holds) damaged_trees(what);
 }
 
 // --- reading the trees ---
@@ -41,13 +38,13 @@ ChunkMap read_chunks(DiskView& container, const Superblock& super,
   reader.walk(super.chunk_tree, lowest_key, highest_key, [&](const Key& key, Bytes item) {
     constexpr std::uint64_t all_chunks = 256;
     if (key.type != chunk_item) return;
-    check(key.object == all_chunks, "a chunk of another kind");
+    check_trees(key.object == all_chunks, "a chunk of another kind");
     chunks.push_back(parse_chunk(key.offset, item, super));
   });
   blocks_read = reader.blocks();
   for (const Chunk& chunk : system_chunks) {
-    check(std::find(chunks.begin(), chunks.end(), chunk) != chunks.end(),
-          "a system chunk that is not in the chunk tree");
+    check_trees(std::find(chunks.begin(), chunks.end(), chunk) != chunks.end(),
+                "a system chunk that is not in the chunk tree");
   }
   return ChunkMap(std::move(chunks));
 }
@@ -59,18 +56,18 @@ TreeRoot find_root(TreeReader& reader, const Superblock& super, std::uint64_t tr
   std::optional<TreeRoot> root;
   const Key key{tree, root_item, 0};
   reader.walk(super.root_tree, key, key, [&](const Key&, Bytes item) {
-    check(item.size() > at_level, "a short root");
+    check_trees(item.size() > at_level, "a short root");
     root = TreeRoot{.address = u64(item, at_address),
                     .generation = u64(item, at_generation),
                     .level = std::to_integer<std::uint8_t>(item[at_level]),
                     .owner = tree};
   });
-  if (!root) damaged("there is no extent tree");
+  if (!root) damaged_trees("there is no extent tree");
   return *root;
 }
 
 void add_group(Gaps& gaps, const Key& key, Bytes item) {
-  check(item.size() == 24, "a block group of another size");
+  check_trees(item.size() == 24, "a block group of another size");
   gaps.add_group(key.object, key.offset, u64(item, 16), u64(item, 0));
 }
 
@@ -86,8 +83,8 @@ void read_extents(TreeReader& reader, const Superblock& super, Gaps& gaps) {
     } else if (key.type == block_group_item) {
       add_group(gaps, key, item);
     } else {
-      check(std::find(references.begin(), references.end(), key.type) != references.end(),
-            "an item of unknown kind");
+      check_trees(std::find(references.begin(), references.end(), key.type) != references.end(),
+                  "an item of unknown kind");
     }
   });
   gaps.finish();
@@ -96,8 +93,8 @@ void read_extents(TreeReader& reader, const Superblock& super, Gaps& gaps) {
 void check_are_used(const std::vector<std::uint64_t>& blocks, const Gaps& gaps,
                     const ChunkMap& chunks, std::uint32_t node_size) {
   for (const std::uint64_t block : blocks) {
-    check(chunks.find(block, node_size) != nullptr && !gaps.have_any_of(block, node_size),
-          "blocks of the trees are free");
+    check_trees(chunks.find(block, node_size) != nullptr && !gaps.have_any_of(block, node_size),
+                "blocks of the trees are free");
   }
 }
 
@@ -169,12 +166,13 @@ std::vector<io::ByteRange> find_free(DiskView& container, const Superblock& supe
   const ChunkMap chunks = read_chunks(container, super, chunk_tree_blocks);
   std::uint64_t allocated = 0;
   for (const io::ByteRange chunk : chunks.on_device()) allocated += chunk.length;
-  check(allocated == super.device_used, "the chunks are not as long as the superblock says");
+  check_trees(allocated == super.device_used, "the chunks are not as long as the superblock says");
 
   TreeReader reader(container, super, chunks);
   Gaps gaps(chunks, super.sector_size);
   read_extents(reader, super, gaps);
-  check(gaps.used() == super.bytes_used, "the extents are not as long as the superblock says");
+  check_trees(gaps.used() == super.bytes_used,
+              "the extents are not as long as the superblock says");
   check_are_used(chunk_tree_blocks, gaps, chunks, super.node_size);
   check_are_used(reader.blocks(), gaps, chunks, super.node_size);
 

@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::size_t most_free_ranges = std::size_t{1} << 20;
 
-void check(bool holds, std::string_view what) {
+void check_extents(bool holds, std::string_view what) {
   if (!holds) {
     throw Doubt{fmt::format("its extents are damaged: {}", what), std::string(repair)};
   }
@@ -28,12 +28,12 @@ Gaps::Gaps(const ChunkMap& chunks, std::uint32_t sector_size)
 }
 
 void Gaps::add_extent(std::uint64_t address, std::uint64_t length) {
-  check(length > 0 && length % sector_size_ == 0 && address % sector_size_ == 0,
-        "one that is not whole sectors");
+  check_extents(length > 0 && length % sector_size_ == 0 && address % sector_size_ == 0,
+                "one that is not whole sectors");
   while (current_ < chunks_.size() && address >= chunks_[current_].end()) finish_chunk();
-  check(current_ < chunks_.size() && address >= position_ &&
-            length <= chunks_[current_].end() - address,
-        "one outside of the chunks, or over another");
+  check_extents(current_ < chunks_.size() && address >= position_ &&
+                    length <= chunks_[current_].end() - address,
+                "one outside of the chunks, or over another");
   add_gap(address);
   position_ = address + length;
   groups_[current_].used += length;
@@ -45,18 +45,18 @@ void Gaps::add_group(std::uint64_t address, std::uint64_t length, std::uint64_t 
   const auto chunk = std::lower_bound(
       chunks_.begin(), chunks_.end(), address,
       [](const Chunk& candidate, std::uint64_t wanted) { return candidate.address < wanted; });
-  check(chunk != chunks_.end() && chunk->address == address && chunk->length == length &&
-            chunk->type == type,
-        "a block group without a chunk");
+  check_extents(chunk != chunks_.end() && chunk->address == address && chunk->length == length &&
+                    chunk->type == type,
+                "a block group without a chunk");
   Group& group = groups_[static_cast<std::size_t>(chunk - chunks_.begin())];
-  check(!group.stated, "two block groups at one place");
+  check_extents(!group.stated, "two block groups at one place");
   group.stated = used;
 }
 
 void Gaps::finish() {
   while (current_ < chunks_.size()) finish_chunk();
   for (const Group& group : groups_) {
-    check(group.stated == group.used, "a block group that counts other bytes than it has");
+    check_extents(group.stated == group.used, "a block group that counts other bytes than it has");
   }
 }
 

@@ -3,15 +3,15 @@
 #include <fmt/format.h>
 #include <cassert>
 
+#include "formats/filesystems/btrfs/words.hpp"
 #include "formats/filesystems/doubt.hpp"
-#include "formats/little_endian.hpp"
 
 namespace formats::filesystems::btrfs {
 namespace {
 
 using Bytes = std::span<const std::byte>;
 
-// Offsets in the header of a block.
+namespace block_header {
 enum Field : std::size_t {
   at_uuid = 32,
   at_address = 48,
@@ -21,20 +21,13 @@ enum Field : std::size_t {
   at_count = 96,
   at_level = 100,
 };
+constexpr std::size_t size = 101;
+constexpr std::uint64_t written = 1;  // in the flags
+}  // namespace block_header
 
-constexpr std::size_t header_size = 101;
 constexpr std::size_t item_size = 25;     // key, offset and size of the content
 constexpr std::size_t pointer_size = 33;  // key, address, generation
 constexpr unsigned most_levels = 8;
-constexpr std::uint64_t written = 1;
-
-std::uint64_t u64(Bytes bytes, std::size_t at) {
-  return load_little_endian<std::uint64_t>(bytes, at);
-}
-
-std::uint32_t u32(Bytes bytes, std::size_t at) {
-  return load_little_endian<std::uint32_t>(bytes, at);
-}
 
 }  // namespace
 
@@ -70,13 +63,13 @@ void TreeReader::walk_block(const Walk& walk, std::uint64_t address, std::uint64
   walk.check(blocks_.size() <= container_.size() / super_.node_size, "a loop");
   blocks_.push_back(address);
   const std::vector<std::byte> block = read_block(walk, address, generation, level);
-  const std::uint32_t count = u32(block, at_count);
+  const std::uint32_t count = u32(block, block_header::at_count);
   const std::size_t entry = level == 0 ? item_size : pointer_size;
-  walk.check(count <= (block.size() - header_size) / entry && (count > 0 || level == 0),
+  walk.check(count <= (block.size() - block_header::size) / entry && (count > 0 || level == 0),
              "number of items");
   Key before = lowest;
   for (std::uint32_t i = 0; i < count; ++i) {
-    const Key key = parse_key(Bytes(block).subspan(header_size + i * entry));
+    const Key key = parse_key(Bytes(block).subspan(block_header::size + i * entry));
     walk.check((i == 0 ? before <= key : before < key) && key < end, "order of the keys");
     before = key;
   }
@@ -96,23 +89,25 @@ std::vector<std::byte> TreeReader::read_block(const Walk& walk, std::uint64_t ad
   std::vector<std::byte> block =
       container_.read(chunk->places[0] + (address - chunk->address), super_.node_size);
   walk.check(has_right_checksum(block), "wrong checksum");
-  walk.check(equals(Bytes(block).subspan(at_uuid, 16), super_.metadata_uuid),
+  walk.check(equals(Bytes(block).subspan(block_header::at_uuid, 16), super_.metadata_uuid),
              "a block with another uuid");
-  walk.check(u64(block, at_address) == address, "a block of another place");
-  walk.check((u64(block, at_flags) & written) != 0, "a block that was not written");
-  walk.check(u64(block, at_generation) == generation, "a block of another generation");
-  walk.check(u64(block, at_owner) == walk.root.owner, "a block of another tree");
-  walk.check(std::to_integer<unsigned>(block[at_level]) == level, "level");
+  walk.check(u64(block, block_header::at_address) == address, "a block of another place");
+  walk.check((u64(block, block_header::at_flags) & block_header::written) != 0,
+             "a block that was not written");
+  walk.check(u64(block, block_header::at_generation) == generation,
+             "a block of another generation");
+  walk.check(u64(block, block_header::at_owner) == walk.root.owner, "a block of another tree");
+  walk.check(std::to_integer<unsigned>(block[block_header::at_level]) == level, "level");
   return block;
 }
 
 void TreeReader::walk_leaf(const Walk& walk, Bytes block, std::uint32_t count) {
-  const std::size_t items_end = header_size + count * item_size;
+  const std::size_t items_end = block_header::size + count * item_size;
   std::size_t previous = block.size();
   for (std::uint32_t i = 0; i < count; ++i) {
-    const Bytes entry = block.subspan(header_size + i * item_size, item_size);
+    const Bytes entry = block.subspan(block_header::size + i * item_size, item_size);
     const Key key = parse_key(entry);
-    const std::size_t offset = header_size + std::size_t{u32(entry, key_size)};
+    const std::size_t offset = block_header::size + std::size_t{u32(entry, key_size)};
     const std::size_t size = u32(entry, key_size + 4);
     // Contents follow each other from the block's end towards its begin.
     walk.check(offset >= items_end && offset <= previous && size == previous - offset,
@@ -125,7 +120,7 @@ void TreeReader::walk_leaf(const Walk& walk, Bytes block, std::uint32_t count) {
 void TreeReader::walk_node(const Walk& walk, Bytes block, std::uint32_t count, unsigned level,
                            const Key& end) {
   for (std::uint32_t i = 0; i < count; ++i) {
-    const Bytes pointer = block.subspan(header_size + i * pointer_size);
+    const Bytes pointer = block.subspan(block_header::size + i * pointer_size);
     const Key lowest = parse_key(pointer);
     const Key next = i + 1 < count ? parse_key(pointer.subspan(pointer_size)) : end;
     if (next <= walk.first || walk.last < lowest) continue;

@@ -11,8 +11,6 @@
 namespace formats::filesystems::ext {
 namespace {
 
-constexpr const char* run_fsck = "check it (e2fsck -f)";
-
 // One bit for each cluster of a group: in use.
 class Bits {
  public:

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::uint16_t flag_block_uninit = 2;
 constexpr std::size_t checksum_at = 0x1E;
-constexpr const char* run_fsck = "check it (e2fsck -f)";
 
 std::uint16_t crc16(std::uint16_t state, std::span<const std::byte> bytes) {
   for (const std::byte byte : bytes) {
@@ -26,25 +25,19 @@ std::uint16_t crc16(std::uint16_t state, std::span<const std::byte> bytes) {
   return state;
 }
 
-std::array<std::byte, 4> number_bytes(std::uint32_t number) {
-  std::array<std::byte, 4> bytes{};
-  store_little_endian(std::span(bytes), 0, number);
-  return bytes;
-}
-
 std::uint16_t descriptor_checksum(const Superblock& super, std::uint32_t number,
                                   std::span<const std::byte> descriptor) {
   const auto front = descriptor.first(checksum_at);
   const auto back = descriptor.subspan(checksum_at + 2);
   if (super.metadata_checksums) {
     constexpr std::array<std::byte, 2> zeros{};
-    std::uint32_t state = crc32c_update(super.checksum_seed, number_bytes(number));
+    std::uint32_t state = crc32c_update(super.checksum_seed, little_endian_bytes(number));
     state = crc32c_update(state, front);
     state = crc32c_update(state, zeros);
     return static_cast<std::uint16_t>(crc32c_update(state, back));
   }
   std::uint16_t state = crc16(0xFFFF, super.uuid);
-  state = crc16(state, number_bytes(number));
+  state = crc16(state, little_endian_bytes(number));
   state = crc16(state, front);
   return crc16(state, back);
 }

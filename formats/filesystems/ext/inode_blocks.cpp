@@ -17,15 +17,7 @@ constexpr std::uint32_t flag_extents = 0x80000;
 constexpr std::size_t map_at = 0x28;
 constexpr std::size_t map_size = 60;
 
-[[noreturn]] void damaged() {
-  throw Doubt("the map of its journal is damaged", "check it (e2fsck -f)");
-}
-
-std::array<std::byte, 4> number_bytes(std::uint32_t number) {
-  std::array<std::byte, 4> bytes{};
-  store_little_endian(std::span(bytes), 0, number);
-  return bytes;
-}
+[[noreturn]] void damaged() { throw Doubt("the map of its journal is damaged", run_fsck); }
 
 class Walk {
  public:
@@ -53,8 +45,8 @@ class Walk {
     const std::uint64_t size = u32(4) | (std::uint64_t{u32(0x6C)} << 32);
     result_.count = size / super_.block_size;
     if (result_.count == 0 || result_.count > most_ || size % super_.block_size != 0) damaged();
-    seed_ = crc32c_update(super_.checksum_seed, number_bytes(number));
-    seed_ = crc32c_update(seed_, number_bytes(u32(0x64)));
+    seed_ = crc32c_update(super_.checksum_seed, little_endian_bytes(number));
+    seed_ = crc32c_update(seed_, little_endian_bytes(u32(0x64)));
     if (super_.metadata_checksums) check_inode_checksum(inode);
   }
 

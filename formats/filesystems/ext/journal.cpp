@@ -23,18 +23,19 @@ constexpr std::uint32_t type_revoke = 5;
 constexpr std::size_t header_size = 12;
 constexpr std::size_t revoke_entries_at = 16;
 
-constexpr std::uint32_t incompat_64bit = 0x2;
-constexpr std::uint32_t incompat_async_commit = 0x4;
-constexpr std::uint32_t incompat_checksum_v2 = 0x8;
-constexpr std::uint32_t incompat_checksum_v3 = 0x10;
-constexpr std::uint32_t incompat_fast_commit = 0x20;
-constexpr std::uint32_t incompat_known = 0x3F;
+// Its own incompatible features, not those of the file system.
+namespace journal_feature {
+constexpr std::uint32_t wide = 0x2;
+constexpr std::uint32_t async_commit = 0x4;
+constexpr std::uint32_t checksum_v2 = 0x8;
+constexpr std::uint32_t checksum_v3 = 0x10;
+constexpr std::uint32_t fast_commit = 0x20;
+constexpr std::uint32_t known = 0x3F;
+}  // namespace journal_feature
 
 constexpr std::uint32_t tag_escaped = 1;
 constexpr std::uint32_t tag_same_uuid = 2;
 constexpr std::uint32_t tag_last = 8;
-
-constexpr const char* run_fsck = "check it (e2fsck -f)";
 
 [[noreturn]] void doubt(std::string_view what) {
   throw Doubt(fmt::format("its journal cannot be relied on: {}", what), run_fsck);
@@ -78,14 +79,14 @@ void read_features(std::span<const std::byte> block, Header& header) {
   const std::uint32_t compat = u32(block, 36);
   const std::uint32_t incompat = u32(block, 40);
   const std::uint32_t ro_compat = u32(block, 44);
-  if ((incompat & ~incompat_known) != 0 || ro_compat != 0 || compat != 0) {
+  if ((incompat & ~journal_feature::known) != 0 || ro_compat != 0 || compat != 0) {
     doubt("it has features that imgtool does not know");
   }
-  header.checksum_v2 = (incompat & incompat_checksum_v2) != 0;
-  header.checksum_v3 = (incompat & incompat_checksum_v3) != 0;
-  header.wide = (incompat & incompat_64bit) != 0;
+  header.checksum_v2 = (incompat & journal_feature::checksum_v2) != 0;
+  header.checksum_v3 = (incompat & journal_feature::checksum_v3) != 0;
+  header.wide = (incompat & journal_feature::wide) != 0;
   if (header.checksum_v2 && header.checksum_v3) doubt("two kinds of checksums at once");
-  if ((incompat & incompat_async_commit) != 0 && !header.checksums()) {
+  if ((incompat & journal_feature::async_commit) != 0 && !header.checksums()) {
     doubt("what is committed cannot be told without checksums");
   }
   if (header.checksums()) {
@@ -98,7 +99,7 @@ void read_features(std::span<const std::byte> block, Header& header) {
     }
     header.seed = crc32c_update(~0U, block.subspan(48, 16));
   }
-  if ((incompat & incompat_fast_commit) != 0) {
+  if ((incompat & journal_feature::fast_commit) != 0) {
     header.fast_commit_blocks = u32(block, 0x54) != 0 ? u32(block, 0x54) : 256;
   }
 }

@@ -43,7 +43,6 @@ constexpr std::uint32_t ro_compat_known = 0x1 | 0x2 | 0x4 | 0x8 | 0x10 | 0x20 | 
 constexpr std::uint32_t ro_compat_of_ext3 = 0x1 | 0x2 | 0x4;
 
 constexpr std::uint32_t most_groups = 1U << 21;  // 256 TiB of 4 KiB blocks
-constexpr const char* run_fsck = "check it (e2fsck -f)";
 
 struct Fields {
   std::span<const std::byte> bytes;

@@ -15,6 +15,8 @@ namespace formats::filesystems::ext {
 inline constexpr std::uint64_t superblock_offset = 1024;
 inline constexpr std::size_t superblock_size = 1024;
 
+inline constexpr const char* run_fsck = "check it (e2fsck -f)";  // a remedy
+
 struct Superblock {
   std::uint64_t blocks = 0;
   std::uint64_t free_blocks = 0;

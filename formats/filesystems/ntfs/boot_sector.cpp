@@ -33,7 +33,7 @@ bool power_of_two_in(std::uint64_t value, std::uint64_t least, std::uint64_t mos
   return std::has_single_bit(value) && value >= least && value <= most;
 }
 
-[[noreturn]] void damaged() { throw Doubt{"its boot sector is damaged", remedy_check}; }
+[[noreturn]] void damaged_boot_sector() { throw Doubt{"its boot sector is damaged", remedy_check}; }
 
 }  // namespace
 
@@ -54,10 +54,12 @@ Geometry parse_boot_sector(std::span<const std::byte> sector) {
   const std::uint64_t sector_size = load_little_endian<std::uint16_t>(sector, 11);
   const std::uint64_t per_cluster = sectors_per_cluster(sector);
   const auto sectors = load_little_endian<std::uint64_t>(sector, 40);
-  if (!power_of_two_in(sector_size, 512, 4096) || !std::has_single_bit(per_cluster)) damaged();
+  if (!power_of_two_in(sector_size, 512, 4096) || !std::has_single_bit(per_cluster))
+    damaged_boot_sector();
   const std::uint64_t cluster_size = sector_size * per_cluster;
   const std::uint64_t record = record_size(sector, cluster_size);
-  if (cluster_size > 2 * io::MiB || !power_of_two_in(record, 512, 64 * io::KiB)) damaged();
+  if (cluster_size > 2 * io::MiB || !power_of_two_in(record, 512, 64 * io::KiB))
+    damaged_boot_sector();
 
   Geometry geometry;
   geometry.sector_size = static_cast<std::uint32_t>(sector_size);
@@ -66,8 +68,8 @@ Geometry parse_boot_sector(std::span<const std::byte> sector) {
   geometry.clusters = sectors / per_cluster;
   geometry.size = claimed_size(sector);
   geometry.mft_cluster = load_little_endian<std::uint64_t>(sector, 48);
-  if (geometry.size == 0 || geometry.clusters == 0) damaged();
-  if (!geometry.has(geometry.mft_cluster, 1)) damaged();
+  if (geometry.size == 0 || geometry.clusters == 0) damaged_boot_sector();
+  if (!geometry.has(geometry.mft_cluster, 1)) damaged_boot_sector();
   const auto serial = load_little_endian<std::uint64_t>(sector, 72);
   if (serial != 0) geometry.uuid = fmt::format("{:016X}", serial);
   return geometry;

@@ -22,7 +22,7 @@ struct RestartPage {
   bool clean = false;
 };
 
-[[noreturn]] void damaged() { throw Doubt{"its log ($LogFile) is damaged", remedy_check}; }
+[[noreturn]] void damaged_log() { throw Doubt{"its log ($LogFile) is damaged", remedy_check}; }
 
 bool all_ones(const std::vector<std::byte>& bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](std::byte b) { return b == std::byte{0xff}; });
@@ -40,13 +40,13 @@ bool is_empty(Stream& log) {
 }
 
 RestartPage read_page(Stream& log, std::uint64_t at, std::size_t page_size) {
-  if (page_size > log.size || at > log.size - page_size) damaged();
+  if (page_size > log.size || at > log.size - page_size) damaged_log();
   std::vector<std::byte> page = log.read(at, page_size);
   const auto magic = load_little_endian<std::uint32_t>(page, 0);
-  if (magic != restart_magic && magic != checked_restart_magic) damaged();
-  if (!undo_fixup(page)) damaged();
+  if (magic != restart_magic && magic != checked_restart_magic) damaged_log();
+  if (!undo_fixup(page)) damaged_log();
   const std::size_t area_at = load_little_endian<std::uint16_t>(page, 24);
-  if (area_at < 30 || area_at % 8 != 0 || area_at > page_size - 48) damaged();
+  if (area_at < 30 || area_at % 8 != 0 || area_at > page_size - 48) damaged_log();
   const std::span<const std::byte> area = std::span(page).subspan(area_at);
 
   RestartPage result;
@@ -61,11 +61,11 @@ RestartPage read_page(Stream& log, std::uint64_t at, std::size_t page_size) {
 }  // namespace
 
 void check_log(Stream log) {
-  if (log.size < 2 * least_page || log.initialized != log.size) damaged();
+  if (log.size < 2 * least_page || log.initialized != log.size) damaged_log();
   if (is_empty(log)) return;
   const std::size_t page_size = load_little_endian<std::uint32_t>(log.read(0, 64), 16);
   if (!std::has_single_bit(page_size) || page_size < least_page || page_size > most_page) {
-    damaged();
+    damaged_log();
   }
   const RestartPage first = read_page(log, 0, page_size);
   const RestartPage second = read_page(log, page_size, page_size);

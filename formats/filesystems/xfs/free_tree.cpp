@@ -4,6 +4,7 @@
 
 #include "formats/big_endian.hpp"
 #include "formats/filesystems/doubt.hpp"
+#include "formats/filesystems/xfs/words.hpp"
 
 namespace formats::filesystems::xfs {
 namespace {
@@ -13,10 +14,6 @@ constexpr std::uint32_t none = 0xffffffff;  // instead of a block's number
 std::uint32_t magic_of(FreeTree::Order order, bool is_v5) {
   if (order == FreeTree::Order::by_place) return is_v5 ? 0x41423342 : 0x41425442;  // AB3B, ABTB
   return is_v5 ? 0x41423343 : 0x41425443;                                          // AB3C, ABTC
-}
-
-std::uint32_t u32(std::span<const std::byte> bytes, std::size_t at) {
-  return load_big_endian<std::uint32_t>(bytes, at);
 }
 
 }  // namespace

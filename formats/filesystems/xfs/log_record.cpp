@@ -6,6 +6,7 @@
 #include "formats/big_endian.hpp"
 #include "formats/crc32c.hpp"
 #include "formats/filesystems/doubt.hpp"
+#include "formats/filesystems/xfs/words.hpp"
 #include "formats/little_endian.hpp"
 
 namespace formats::filesystems::xfs {
@@ -13,7 +14,7 @@ namespace {
 
 using Bytes = std::span<const std::byte>;
 
-// Offsets in a record's header.
+namespace record_header {
 enum Field : std::size_t {
   at_version = 8,
   at_length = 12,
@@ -26,6 +27,7 @@ enum Field : std::size_t {
   at_uuid = 304,
   at_size = 320,
 };
+}  // namespace record_header
 
 constexpr std::uint32_t header_reach = 32768;  // bytes of content that one header block serves
 constexpr std::uint32_t words_per_header = header_reach / log_block_size;
@@ -36,11 +38,11 @@ constexpr std::uint32_t little_endian_linux = 1;
   throw Doubt{"its log is damaged", "mount and unmount it, or repair it (xfs_repair)"};
 }
 
-std::uint32_t u32(Bytes bytes, std::size_t at) { return load_big_endian<std::uint32_t>(bytes, at); }
-
 std::uint32_t header_blocks(Bytes header, const Geometry& geometry) {
-  const std::uint32_t size = u32(header, at_size);
-  if (!geometry.has_log_v2 || (u32(header, at_version) & 2) == 0 || size <= header_reach) return 1;
+  const std::uint32_t size = u32(header, record_header::at_size);
+  if (!geometry.has_log_v2 || (u32(header, record_header::at_version) & 2) == 0 ||
+      size <= header_reach)
+    return 1;
   if (size > largest_record) damaged();
   return (size + header_reach - 1) / header_reach;
 }
@@ -50,9 +52,10 @@ std::uint32_t header_blocks(Bytes header, const Geometry& geometry) {
 bool has_right_sum(Bytes headers, Bytes content, const Geometry& geometry, std::size_t laid_out) {
   constexpr std::array<std::byte, 4> zeros{};
   constexpr std::size_t extension_size = 260;
-  std::uint32_t state = crc32c_update(~std::uint32_t{0}, headers.first(at_checksum));
+  std::uint32_t state = crc32c_update(~std::uint32_t{0}, headers.first(record_header::at_checksum));
   state = crc32c_update(state, zeros);
-  state = crc32c_update(state, headers.subspan(at_checksum + 4, laid_out - at_checksum - 4));
+  state = crc32c_update(state, headers.subspan(record_header::at_checksum + 4,
+                                               laid_out - record_header::at_checksum - 4));
   if (geometry.has_log_v2) {
     const std::size_t used = (content.size() + header_reach - 1) / header_reach;
     for (std::size_t i = 1; i < used; ++i) {
@@ -60,12 +63,12 @@ bool has_right_sum(Bytes headers, Bytes content, const Geometry& geometry, std::
     }
   }
   state = crc32c_update(state, content);
-  return load_little_endian<std::uint32_t>(headers, at_checksum) == ~state;
+  return load_little_endian<std::uint32_t>(headers, record_header::at_checksum) == ~state;
 }
 
 // mkfs.xfs and xfs_repair leave the checksum out, old kernels too.
 void check_sum(Bytes headers, Bytes content, const Geometry& geometry) {
-  if (u32(headers, at_checksum) == 0) return;
+  if (u32(headers, record_header::at_checksum) == 0) return;
   if (!has_right_sum(headers, content, geometry, 328) &&
       !has_right_sum(headers, content, geometry, 324)) {
     damaged();
@@ -77,8 +80,8 @@ void restore_first_words(Bytes headers, std::vector<std::byte>& content) {
   for (std::uint32_t i = 0; std::size_t{i} * log_block_size < content.size(); ++i) {
     const std::size_t header = i / words_per_header;
     const std::size_t in_header = std::size_t{4} * (i % words_per_header);
-    const std::size_t at =
-        header == 0 ? at_first_words + in_header : header * log_block_size + 4 + in_header;
+    const std::size_t at = header == 0 ? record_header::at_first_words + in_header
+                                       : header * log_block_size + 4 + in_header;
     const auto word = headers.subspan(at, 4);
     const std::size_t to = std::size_t{i} * log_block_size;
     std::copy_n(word.begin(), std::min<std::size_t>(4, content.size() - to),
@@ -87,13 +90,15 @@ void restore_first_words(Bytes headers, std::vector<std::byte>& content) {
 }
 
 void check_header(Bytes header, std::uint32_t block, const Geometry& geometry) {
-  const std::uint32_t version = u32(header, at_version);
+  const std::uint32_t version = u32(header, record_header::at_version);
   if (u32(header, 0) != log_record_magic || (version != 1 && version != 2) ||
-      u32(header, at_length) == 0 || u32(header, at_length) > largest_record ||
-      u32(header, at_lsn) != u32(header, 4) || u32(header, at_lsn + 4) != block) {
+      u32(header, record_header::at_length) == 0 ||
+      u32(header, record_header::at_length) > largest_record ||
+      u32(header, record_header::at_lsn) != u32(header, 4) ||
+      u32(header, record_header::at_lsn + 4) != block) {
     damaged();
   }
-  if (!equals(header.subspan(at_uuid, 16), geometry.uuid)) {
+  if (!equals(header.subspan(record_header::at_uuid, 16), geometry.uuid)) {
     throw Doubt{"its log is of another file system", std::string(repair)};
   }
 }
@@ -168,7 +173,7 @@ LogRecord read_record(LogRing& ring, std::uint32_t block, const Geometry& geomet
   const std::vector<std::byte> header = ring.read(block, 1);
   check_header(header, block, geometry);
   const std::uint32_t headers = header_blocks(header, geometry);
-  const std::uint32_t length = u32(header, at_length);
+  const std::uint32_t length = u32(header, record_header::at_length);
   const std::uint32_t content_blocks = (length + log_block_size - 1) / log_block_size;
   if (headers + content_blocks > ring.blocks() || length > headers * header_reach) damaged();
 
@@ -176,10 +181,10 @@ LogRecord read_record(LogRing& ring, std::uint32_t block, const Geometry& geomet
   LogRecord record;
   record.block = block;
   record.blocks = headers + content_blocks;
-  record.tail_cycle = u32(header, at_tail_lsn);
-  record.tail_block = u32(header, at_tail_lsn + 4);
-  record.operations = u32(header, at_operations);
-  record.is_little_endian = u32(header, at_format) == little_endian_linux;
+  record.tail_cycle = u32(header, record_header::at_tail_lsn);
+  record.tail_block = u32(header, record_header::at_tail_lsn + 4);
+  record.operations = u32(header, record_header::at_operations);
+  record.is_little_endian = u32(header, record_header::at_format) == little_endian_linux;
   record.content = ring.read(ring.wrapped(std::uint64_t{block} + headers), content_blocks);
   record.content.resize(length);
   check_sum(header_bytes, record.content, geometry);

@@ -64,7 +64,7 @@ TEST_P(DecoderTest, TakesNoContent) {
 }
 
 TEST_P(DecoderTest, RefusesGarbageBehindTheEnd) {
-  for (const std::size_t length : {1, 3, 4, 5000}) {
+  for (const std::size_t length : {1U, 3U, 4U, 5000U}) {
     const Bytes garbage(length, std::byte{'x'});
     const auto offset = fault_offset(joined({stream_, garbage}), GetParam());
     ASSERT_TRUE(offset.has_value()) << length;
