@@ -1,5 +1,3 @@
-#include <ranges>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -78,13 +76,7 @@ int report_capture(const CaptureJob& job, const CaptureOptions& options, double 
   } else {
     std::string text = in_words(job, options, seconds, lost);
     if (options.digest) text += digest_line(job.digest(), options.output);
-    if (options.output == "-") {
-      for (const auto line : std::views::split(text.substr(0, text.size() - 1), '\n')) {
-        complain(std::string_view(line.begin(), line.end()));
-      }
-    } else {
-      print(text);
-    }
+    print_beside(options.output, text);
   }
   return lost.empty() ? exit_code::done : exit_code::partly;
 }

@@ -1,5 +1,3 @@
-#include <ranges>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -61,13 +59,7 @@ void report_conversion(const ConvertJob& job, double seconds, bool json) {
   std::string text = in_words(job, seconds);
   if (job.unused() != nullptr) text += unused_space_in_words(*job.unused(), job.size());
   if (options.digest) text += digest_line(job.digest(), options.output);
-  if (options.output == "-") {
-    for (const auto line : std::views::split(text.substr(0, text.size() - 1), '\n')) {
-      complain(std::string_view(line.begin(), line.end()));
-    }
-  } else {
-    print(text);
-  }
+  print_beside(options.output, text);
 }
 
 }  // namespace imgtool

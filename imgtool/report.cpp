@@ -5,6 +5,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <new>
+#include <ranges>
 #include <system_error>
 
 #include <fmt/format.h>
@@ -54,6 +55,17 @@ std::string dump(const Json& document, int indent) {
 void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) {
     throw_output_error();
+  }
+}
+
+void print_beside(std::string_view image, std::string_view report) {
+  if (image != "-") {
+    print(report);
+    return;
+  }
+  report.remove_suffix(1);
+  for (const auto line : std::views::split(report, '\n')) {
+    complain(std::string_view(line.begin(), line.end()));
   }
 }
 

@@ -23,6 +23,10 @@ inline constexpr std::size_t most_ranges_shown = 20;
 // nobody received is a failure.
 void print(std::string_view text);
 
+// A report that ends with a newline; on standard error, a line each, where the image itself goes to
+// standard output.
+void print_beside(std::string_view image, std::string_view report);
+
 // The command's one document. Keys keep the order in which they were put in.
 void print_json(const nlohmann::ordered_json& document);
 

@@ -125,7 +125,8 @@ int run_analyze(const Arguments& arguments) {
   CommandLine line("analyze",
                    "Tells where the bytes of IMAGE are: what each partition and file system uses, "
                    "what is free, what of that is stored all the same, and what else is stored in "
-                   "vain. Reads metadata only, mounts nothing, and changes nothing.");
+                   "vain, and what other commands would make of it. Reads metadata and some MiB of "
+                   "samples, mounts nothing, and changes nothing.");
   line.argument("IMAGE", o.path, "image or disk to look into");
   image_options(line, o.open);
   line.option("deep", flag_into(o.deep), "read all that is stored, to find the zeros in it");

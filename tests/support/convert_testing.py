@@ -1,9 +1,11 @@
 """What the tests of imgtool convert share."""
+import contextlib
 import hashlib
 import json
+import os
 import random
 
-from imgtool_testing import KiB, MiB, TestCase, check, random_bytes, run
+from imgtool_testing import KiB, MiB, TestCase, check, random_bytes, run, wait_until
 
 FEW_BYTES = bytes(byte & 0x17 for byte in range(256))
 
@@ -41,6 +43,19 @@ class ConvertTestCase(TestCase):
 
     def convert(self, source, target, *options, command="convert"):
         return self.imgtool_ok(command, source, target, *options, "--json").json
+
+    def assert_fails_when_full(self, job, folder):
+        """Somebody else fills the file system of `folder`, to which `job` writes its output."""
+        wait_until((folder / "out.imgtool-partial").exists, "the job's first file")
+        with open(folder / "other", "wb", buffering=0) as other:
+            with contextlib.suppress(OSError):
+                while True:
+                    other.write(random_bytes(64 * KiB))
+        out, err = job.communicate(timeout=60)
+        self.assertEqual(job.returncode, 1, err)
+        self.assertIn(b"no space left", err)
+        self.assertIn(b"more are needed", err)
+        self.assertEqual(os.listdir(folder), ["other"])
 
     def assert_clean(self, image):
         """qemu-img finds nothing wrong with it, not even a leak, and neither do we."""
