@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "imgtool/companion.hpp"
 #include "imgtool/spelling.hpp"
 #include "imgtool/usage_error.hpp"
 
@@ -12,11 +13,20 @@ namespace imgtool {
 #undef COMMAND
 
 const std::vector<Command>& commands() {
+#define RUN_BY(companion, name) \
+  [](const Arguments& arguments) -> int { become_companion(companion, #name, arguments); }
   static const std::vector<Command> list = {
 #define COMMAND(name, summary) {#name, summary, run_##name},
 #include "imgtool/command_list.inc"
 #undef COMMAND
+#define COMMAND(name, summary) {#name, summary, RUN_BY("guest", name)},
+#include "imgtool/guest/command_list.inc"
+#undef COMMAND
+#define COMMAND(name, summary) {#name, summary, RUN_BY("virt", name)},
+#include "imgtool/virt/command_list.inc"
+#undef COMMAND
   };
+#undef RUN_BY
   return list;
 }
 

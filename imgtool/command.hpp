@@ -1,5 +1,6 @@
 // The commands: each lives in commands/NAME.cpp as `int run_NAME(const Arguments&)` and has one
-// line in command_list.inc.
+// line in command_list.inc. Those of the companions (companion.hpp) have theirs in the lists of
+// guest/ and virt/, and lie there too.
 //
 // A command declares its CommandLine, does its work, prints its result and returns an exit code.
 // What goes wrong it throws (UsageError, io::Error); main() reports it.

@@ -1,14 +1,11 @@
 // imgtool [--version] [-v] COMMAND [OPTIONS] ARGS
-#include <algorithm>
-#include <exception>
-
 #include <fmt/format.h>
 
 #include "imgtool/command.hpp"
 #include "imgtool/exit_code.hpp"
 #include "imgtool/help_text.hpp"
+#include "imgtool/program.hpp"
 #include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
 #include "imgtool/usage_error.hpp"
 
 namespace imgtool {
@@ -66,28 +63,7 @@ int dispatch(Arguments arguments) {
   return find_command(name).run(arguments);
 }
 
-// Known before the options are: their errors are to be reported as JSON too.
-bool asks_for_json(const Arguments& arguments) {
-  const auto end = std::find(arguments.begin(), arguments.end(), "--");
-  return std::find(arguments.begin(), end, "--json") != end;
-}
-
-int run(const Arguments& arguments) {
-  try {
-    const int code = dispatch(arguments);
-    flush_output();
-    return code;
-  } catch (...) {
-    const Failure failure = describe_failure(std::current_exception(), stop_flag().load());
-    return report_failure(failure, asks_for_json(arguments));
-  }
-}
-
 }  // namespace
 }  // namespace imgtool
 
-int main(int argc, char** argv) {
-  imgtool::guard_standard_streams();
-  imgtool::install_signal_handlers();
-  return imgtool::run({argv + std::min(argc, 1), argv + argc});
-}
+int main(int argc, char** argv) { return imgtool::run_program(argc, argv, imgtool::dispatch); }

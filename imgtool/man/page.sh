@@ -13,7 +13,8 @@ while IFS= read -r line; do
   case $line in
     @COMMANDS@)
       for command in $(commands); do
-        "$imgtool" help "$command" | awk -v part=own -f "$here/help_to_man.awk"
+        help=$("$imgtool" help "$command") || continue # a companion that was not built
+        printf '%s\n' "$help" | awk -v part=own -f "$here/help_to_man.awk"
       done
       ;;
     @COMMON@) "$imgtool" help burn | awk -v part=common -f "$here/help_to_man.awk" ;;
