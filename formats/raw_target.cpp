@@ -14,6 +14,7 @@ constexpr std::uint64_t largest_file = (std::uint64_t{1} << 63) - 1;
 
 io::FileTargetOptions file_options(const RawTargetOptions& options) {
   io::FileTargetOptions file;
+  file.grows = true;
   file.starts_as_zeros = options.starts_as_zeros && !options.write_zeros;
   if (options.write_zeros) file.first_zero_method = io::ZeroMethod::write;
   return file;

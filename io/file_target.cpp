@@ -9,6 +9,8 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "io/buffer_pool.hpp"
 #include "io/error.hpp"
@@ -24,6 +26,9 @@ constexpr std::uint64_t file_zero_grain = 4 * KiB;
 // Where the page cache is in the way anyway, no more than this is left in it unflushed, so that
 // progress stays true and the last flush short.
 constexpr std::uint64_t most_unflushed = 64 * MiB;
+
+// Of a file that grows.
+constexpr std::uint64_t growth_step = 64 * MiB;
 
 constexpr std::uint64_t zero_write_size = 1 * MiB;
 
@@ -46,6 +51,7 @@ FileTarget::FileTarget(Ring& ring, File& file, std::uint64_t capacity,
       capacity_(capacity),
       block_device_(file.status().kind == FileKind::block_device),
       starts_as_zeros_(options.starts_as_zeros),
+      grows_(options.grows),
       zero_method_(options.first_zero_method) {
   if (options.direct && file.try_direct()) alignment_ = file.direct_alignment();
   // Zeroing requests on a device go by its sectors even where plain writes need not.
@@ -82,7 +88,18 @@ Task<> FileTarget::write(std::uint64_t offset, Buffer buffer) {
   if (middle < bytes.size()) co_await write_within_sector(offset + middle, bytes.subspan(middle));
 }
 
+// Where it cannot be made longer the write itself does it, or tells why not.
+void FileTarget::grow_to(std::uint64_t end) {
+  if (end <= length_) return;
+  struct stat status {};
+  if (fstat(file_.file.fd, &status) == 0) length_ = static_cast<std::uint64_t>(status.st_size);
+  if (end <= length_) return;
+  length_ = align_up(end, growth_step);
+  if (ftruncate(file_.file.fd, static_cast<off_t>(length_)) != 0) grows_ = false;
+}
+
 Task<> FileTarget::write_aligned(std::uint64_t offset, Buffer buffer) {
+  if (grows_ && direct()) grow_to(offset + buffer.bytes.size());
   co_await write_full(ring_, file_, offset, buffer);
   if (direct()) co_return;
   unflushed_ += buffer.bytes.size();

@@ -20,6 +20,9 @@ struct FileTargetOptions {
   bool direct = true;            // past the page cache, where the file can
   bool starts_as_zeros = false;  // a file just made: zeros are there already
   ZeroMethod first_zero_method = ZeroMethod::punch_hole;
+  // The file gets its length from its owner in the end. Until then it is made longer ahead of the
+  // writes, since file systems do those behind its end one after the other.
+  bool grows = false;
 };
 
 class FileTarget final : public Target {
@@ -41,6 +44,7 @@ class FileTarget final : public Target {
 
  private:
   Task<> write_aligned(std::uint64_t offset, Buffer buffer);
+  void grow_to(std::uint64_t end);
   // Changes a part of one sector and leaves the rest of it as it is.
   Task<> write_within_sector(std::uint64_t offset, std::span<const std::byte> bytes);
   Task<> zero_aligned(ByteRange range);
@@ -52,6 +56,8 @@ class FileTarget final : public Target {
   std::uint64_t capacity_;
   bool block_device_ = false;
   bool starts_as_zeros_;
+  bool grows_;
+  std::uint64_t length_ = 0;  // of a file that grows, as far as we made it
   Alignment alignment_{};
   std::uint32_t sector_ = 1;  // what a zeroing request is a multiple of
   ZeroMethod zero_method_;

@@ -21,6 +21,7 @@ io::FileTargetOptions file_options(const WriterOptions& options) {
   // Requests side by side must not share a sector: small clusters go through the page cache.
   file.direct = options.codec || options.create.geometry.cluster_size() >= direct_grain;
   file.first_zero_method = io::ZeroMethod::write;
+  file.grows = true;
   return file;
 }
 

@@ -18,6 +18,7 @@ constexpr std::uint64_t no_limit = std::uint64_t{1} << 62;
 io::FileTargetOptions new_file() {
   io::FileTargetOptions options;
   options.starts_as_zeros = true;
+  options.grows = true;
   return options;
 }
 

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <sys/sysmacros.h>
 
+#include "io/byte_range.hpp"
 #include "io/device_identity.hpp"
 #include "tests/support/fake_system.hpp"
 

@@ -140,6 +140,31 @@ TEST_P(FileTargetTest, AFileJustMadeIsZerosAlready) {
   EXPECT_EQ(file.size(), 0U) << "nothing was to be done";
 }
 
+TEST_P(FileTargetTest, AFileThatGrowsIsMadeLongerAheadOfItsWrites) {
+  File file = folder_.make("file");
+  if (!File(file.path(), O_RDWR).try_direct()) GTEST_SKIP() << "needs O_DIRECT here";
+  FileTargetOptions options;
+  options.grows = true;
+  FileTarget target(ring(), file, 1 * GiB, options);
+  const AlignedMemory memory(64 * KiB);
+  run_task(ring(), target.write(0, memory.buffer()));
+  const std::uint64_t ahead = file.size();
+  EXPECT_GT(ahead, memory.bytes().size());
+  run_task(ring(), target.write(ahead - 32 * KiB, memory.buffer()));
+  EXPECT_GT(file.size(), ahead);
+}
+
+TEST_P(FileTargetTest, AFileThatGrowsIsNeverMadeShorter) {
+  File file = folder_.make("file");
+  file.truncate(256 * MiB);
+  FileTargetOptions options;
+  options.grows = true;
+  FileTarget target(ring(), file, 1 * GiB, options);
+  const AlignedMemory memory(64 * KiB);
+  run_task(ring(), target.write(64 * MiB, memory.buffer()));
+  EXPECT_EQ(file.size(), 256 * MiB);
+}
+
 TEST_P(FileTargetTest, SaysWhatItIs) {
   File file = folder_.make("file", pattern({0, target_size}));
   FileTarget target(ring(), file, target_size, {});
