@@ -312,6 +312,7 @@ class Checker {
         tell("cluster {} at {} is leaked: it is used {} times, but its refcount is {}", cluster,
              cluster * cluster_size(), used, *counted);
       } else if (references_.overlaps(cluster)) {
+        ++result_.overlaps;
         corrupt(1, "cluster {} at {} is used for more than one thing", cluster,
                 cluster * cluster_size());
       }

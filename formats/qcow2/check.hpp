@@ -23,6 +23,8 @@ struct CheckResult {
   // Of the corruptions: copied flags that do not agree with the refcount. Refcounts being right,
   // they follow from these.
   std::uint64_t wrong_flags = 0;
+  // Of the corruptions, too: clusters that are counted rightly, but are a table and something else.
+  std::uint64_t overlaps = 0;
 
   std::uint64_t image_end = 0;       // past the last cluster in use
   std::uint64_t total_clusters = 0;  // of the guest's disk
