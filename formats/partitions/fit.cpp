@@ -66,7 +66,7 @@ class Fitter {
     const bool was_hybrid = layout_.hybrid;
     table.fit(blocks());
     if (options_.grow_last) grow_gpt(table, mbr);
-    if (!was_hybrid) protect(mbr);
+    if (!was_hybrid) mbr.protect(blocks());
     for (const auto& patch : table.primary_patches()) put(patch);
     const auto backup = table.backup_patches();
     const std::size_t before = fit_.patches.size();
@@ -96,14 +96,6 @@ class Fitter {
                         entry.first * size == last.range.offset &&
                         entry.count * size == last.range.length;
       if (same) entry.count = std::min(end / size - entry.first, most_mbr_sectors - 1);
-    }
-  }
-
-  // One entry over the whole disk, or as much of it as an MBR can say.
-  void protect(Mbr& mbr) const {
-    for (MbrEntry& entry : mbr.primary) {
-      if (!entry.used() || entry.first >= blocks()) continue;
-      entry.count = std::min(blocks() - entry.first, most_mbr_sectors - 1);
     }
   }
 

@@ -50,36 +50,24 @@ void store_chs(std::span<std::byte> sector, std::size_t at, std::uint64_t number
   sector[at + 2] = static_cast<std::byte>(cylinder & 0xff);
 }
 
+// What an entry's first sector is counted from: when it was read, and now.
+struct Base {
+  std::uint64_t before = 0;
+  std::uint64_t now = 0;
+};
+
 void store_entry(std::span<std::byte> sector, std::size_t at, const MbrEntry& entry,
-                 std::uint64_t base) {
-  const MbrEntry before = load_entry(sector, at, base);
-  if (before == entry) return;
+                 const Base& base) {
+  const MbrEntry before = load_entry(sector, at, base.before);
+  if (before == entry && base.before == base.now) return;
   sector[at] = static_cast<std::byte>(entry.status);
   sector[at + 4] = static_cast<std::byte>(entry.type);
-  store_little_endian(sector, at + 8, static_cast<std::uint32_t>(entry.first - base));
+  store_little_endian(sector, at + 8, static_cast<std::uint32_t>(entry.first - base.now));
   store_little_endian(sector, at + 12, static_cast<std::uint32_t>(entry.count));
-  // The odd values of a protective entry stay as they are.
-  if (entry.type == mbr_type_gpt) return;
+  // The odd values of a protective entry stay as they are, and those of an empty slot.
+  if (entry.type == mbr_type_gpt || !entry.used()) return;
   if (entry.first != before.first) store_chs(sector, at + 1, entry.first);
   store_chs(sector, at + 5, entry.end() - 1);
-}
-
-// FAT and NTFS begin with a sector that ends as an MBR does, and may have anything in its slots.
-bool looks_like_boot_sector(std::span<const std::byte> sector) {
-  const auto text = [&](std::size_t at, std::string_view wanted) {
-    return std::equal(wanted.begin(), wanted.end(), sector.begin() + static_cast<int>(at),
-                      [](char a, std::byte b) { return static_cast<std::byte>(a) == b; });
-  };
-  if (text(3, "NTFS    ") || text(3, "EXFAT   ") || text(3, "-FVE-FS-")) return true;
-  const auto sector_size = load_little_endian<std::uint16_t>(sector, 11);
-  const auto cluster = std::to_integer<unsigned>(sector[13]);
-  const auto reserved = load_little_endian<std::uint16_t>(sector, 14);
-  const auto fats = std::to_integer<unsigned>(sector[16]);
-  const auto media = std::to_integer<unsigned>(sector[21]);
-  const bool power_of_two = cluster != 0 && (cluster & (cluster - 1)) == 0;
-  return sector_size >= 512 && sector_size <= 4096 && (sector_size & (sector_size - 1)) == 0 &&
-         power_of_two && reserved > 0 && (fats == 1 || fats == 2) &&
-         (media == 0xf0 || media >= 0xf8);
 }
 
 bool plausible(const std::array<MbrEntry, 4>& slots, bool boot_sector, std::uint64_t disk_sectors) {
@@ -129,6 +117,7 @@ class Chain {
     }
     Ebr ebr;
     ebr.sector = sector;
+    ebr.found_at = sector;
     ebr.raw = disk_.read(sector * sector_size_, table_size);
     if (!has_boot_signature(ebr.raw)) {
       problems.push_back(fmt::format(
@@ -160,7 +149,35 @@ class Chain {
   MbrEntry extended_;
 };
 
+// A link reaches from the next EBR to the end of the partition that it describes.
+void store_link(std::span<std::byte> sector, const Ebr& next, const Base& base) {
+  MbrEntry link = load_entry(sector, slot_at(1), base.before);
+  const bool moved = next.sector != next.found_at;
+  if (moved || next.logical != load_entry(next.raw, slot_at(0), next.found_at)) {
+    link.first = next.sector;
+    if (next.logical.used()) link.count = next.logical.end() - next.sector;
+  }
+  store_entry(sector, slot_at(1), link, base);
+}
+
 }  // namespace
+
+bool looks_like_boot_sector(std::span<const std::byte> sector) {
+  const auto text = [&](std::size_t at, std::string_view wanted) {
+    return std::equal(wanted.begin(), wanted.end(), sector.begin() + static_cast<int>(at),
+                      [](char a, std::byte b) { return static_cast<std::byte>(a) == b; });
+  };
+  if (text(3, "NTFS    ") || text(3, "EXFAT   ") || text(3, "-FVE-FS-")) return true;
+  const auto sector_size = load_little_endian<std::uint16_t>(sector, 11);
+  const auto cluster = std::to_integer<unsigned>(sector[13]);
+  const auto reserved = load_little_endian<std::uint16_t>(sector, 14);
+  const auto fats = std::to_integer<unsigned>(sector[16]);
+  const auto media = std::to_integer<unsigned>(sector[21]);
+  const bool power_of_two = cluster != 0 && (cluster & (cluster - 1)) == 0;
+  return sector_size >= 512 && sector_size <= 4096 && (sector_size & (sector_size - 1)) == 0 &&
+         power_of_two && reserved > 0 && (fats == 1 || fats == 2) &&
+         (media == 0xf0 || media >= 0xf8);
+}
 
 const MbrEntry* Mbr::extended() const {
   const auto found = std::find_if(primary.begin(), primary.end(),
@@ -180,30 +197,32 @@ bool Mbr::protective() const {
          });
 }
 
+void Mbr::protect(std::uint64_t blocks) {
+  for (MbrEntry& entry : primary) {
+    if (!entry.used() || entry.first >= blocks) continue;
+    entry.count = std::min(blocks - entry.first, most_sectors - 1);
+  }
+}
+
 std::uint32_t Mbr::signature() const { return load_little_endian<std::uint32_t>(raw, 440); }
 
 std::vector<io::Patch> Mbr::patches() const {
   std::vector<io::Patch> all;
   all.reserve(1 + chain.size());
   io::Patch first{0, raw};
+  Base chain_base;
   for (std::size_t index = 0; index < primary.size(); ++index) {
-    store_entry(first.bytes, slot_at(index), primary[index], 0);
+    if (&primary[index] == extended()) {
+      chain_base = {load_entry(raw, slot_at(index), 0).first, primary[index].first};
+    }
+    store_entry(first.bytes, slot_at(index), primary[index], {});
   }
   all.push_back(std::move(first));
-  const std::uint64_t base = extended() != nullptr ? extended()->first : 0;
   for (std::size_t index = 0; index < chain.size(); ++index) {
     const Ebr& ebr = chain[index];
     io::Patch patch{ebr.sector * sector_size, ebr.raw};
-    store_entry(patch.bytes, slot_at(0), ebr.logical, ebr.sector);
-    if (index + 1 < chain.size()) {
-      // A link reaches from the next EBR to the end of the partition that it describes.
-      const Ebr& next = chain[index + 1];
-      MbrEntry link = load_entry(patch.bytes, slot_at(1), base);
-      if (next.logical != load_entry(next.raw, slot_at(0), next.sector)) {
-        link.count = next.logical.end() - next.sector;
-      }
-      store_entry(patch.bytes, slot_at(1), link, base);
-    }
+    store_entry(patch.bytes, slot_at(0), ebr.logical, {ebr.found_at, ebr.sector});
+    if (index + 1 < chain.size()) store_link(patch.bytes, chain[index + 1], chain_base);
     all.push_back(std::move(patch));
   }
   return all;

@@ -8,6 +8,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,6 +39,7 @@ struct Ebr {
   std::uint64_t sector = 0;
   MbrEntry logical;            // not used(): an empty link of the chain
   std::vector<std::byte> raw;  // 512 bytes
+  std::uint64_t found_at = 0;  // where they were: they count from there
 };
 
 struct Mbr {
@@ -52,12 +54,18 @@ struct Mbr {
   [[nodiscard]] bool mentions_gpt() const;
   // ... and none says anything else.
   [[nodiscard]] bool protective() const;
+  // Lets each entry over the whole disk end with a disk of `blocks`, or where an MBR has to stop.
+  void protect(std::uint64_t blocks);
   // Windows and PARTUUID= know the disk by this.
   [[nodiscard]] std::uint32_t signature() const;
 
-  // All its sectors as they must be on the disk.
+  // All its sectors as they must be on the disk, the links of the chain as its sectors lie now.
   [[nodiscard]] std::vector<io::Patch> patches() const;
 };
+
+// FAT, exFAT, NTFS and BitLocker begin with a sector that ends as an MBR does, and may have
+// anything in its slots. 512 bytes.
+[[nodiscard]] bool looks_like_boot_sector(std::span<const std::byte> sector);
 
 // Nothing: the first sector holds no such table, at most the boot sector of a file system. What
 // is wrong with a table goes to `problems`. The chain is followed only inside the extended
