@@ -22,6 +22,7 @@ class TableDisk {
   }
 
   std::vector<std::byte>& bytes() { return bytes_; }
+  [[nodiscard]] const std::vector<std::byte>& bytes() const { return bytes_; }
   void put(const std::vector<io::Patch>& patches) {
     for (const io::Patch& patch : patches) {
       std::copy(patch.bytes.begin(), patch.bytes.end(),
