@@ -1,0 +1,439 @@
+#include "imgtool/virt/attach_job.hpp"
+
+#include <algorithm>
+#include <cctype>
+#include <span>
+
+#include <fmt/format.h>
+
+#include "imgtool/usage_error.hpp"
+#include "imgtool/virt/bus_choice.hpp"
+#include "imgtool/virt/target_name.hpp"
+#include "imgtool/virt/virt_report.hpp"
+#include "io/digest.hpp"
+#include "io/error.hpp"
+
+namespace imgtool::virt {
+namespace {
+
+// What libvirt's error means for a disk, where its text does not say what to do.
+std::string attach_hint(const LibvirtError& error, const std::string& domain) {
+  const auto says = [&](std::string_view text) {
+    return error.text().find(text) != std::string::npos;
+  };
+  if (says("No more available PCI slots")) {
+    return "--config makes room at the next start; a virtio-scsi controller takes disks without "
+           "a slot";
+  }
+  if (says("Cannot access storage file")) {
+    return "QEMU's user has to reach the file: look at the permissions of the folders above it";
+  }
+  if (says(" lock")) return "another process has the image open";
+  if (error.code() == error_code::operation_invalid && says("not running")) {
+    return "without --live it is attached to the configuration";
+  }
+  if (error.code() == error_code::operation_invalid && says("transient")) {
+    return fmt::format("{} has no configuration that lasts: leave out --config", domain);
+  }
+  return "";
+}
+
+std::size_t longest_serial(const std::string& bus) { return bus == "scsi" ? 36 : 20; }
+
+void check_serial(const std::string& serial, const std::string& bus) {
+  const bool plain = std::all_of(serial.begin(), serial.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '-' || c == '_' || c == '.';
+  });
+  if (serial.empty() || !plain) {
+    throw UsageError(
+        fmt::format("attach: --serial: '{}' has to be of letters, digits, - _ and .", serial));
+  }
+  if (serial.size() > longest_serial(bus)) {
+    throw UsageError(
+        fmt::format("attach: --serial: '{}' is longer than the {} characters that a "
+                    "guest sees of a {} disk",
+                    serial, longest_serial(bus), bus));
+  }
+}
+
+std::string made_up_serial(const std::string& seed) {
+  constexpr std::size_t digits = 8;
+  io::Digest digest(io::DigestAlgorithm::sha256);
+  digest.update(std::as_bytes(std::span(seed)));
+  return "imgtool-" + digest.hex().substr(0, digits);
+}
+
+bool is_same_storage(const Identity& a, const Identity& b) {
+  return a.file ? a.file == b.file : !b.file && !a.name.empty() && a.name == b.name;
+}
+
+}  // namespace
+
+AttachJob::AttachJob(const Connection& connection, const HostStorage& host, AttachOptions options)
+    : connection_(connection),
+      host_(host),
+      options_(std::move(options)),
+      domain_(connection.domain(options_.domain)) {
+  source_ = check_source(connection_, host_, options_.source,
+                         {options_.format, options_.follow_references, options_.readonly});
+  notes_ = source_.notes;
+  look_at_domains();
+  choose_halves();
+  decide("source", source_.source.label(),
+         fmt::format("{} of {}", to_string(source_.source.type), options_.source));
+  decide("format", source_.format, source_.format_reason);
+  for (const std::string& path : source_.chain) decide("below it", path, "the image names it");
+  const DiskUse* own = find_own_use();
+  check_conflicts(own);
+  if (own != nullptr) {
+    complete(*own);
+    return;
+  }
+  plan_.source = source_.source;
+  plan_.format = source_.format;
+  plan_.readonly = options_.readonly;
+  plan_.shareable = options_.shared;
+  choose_bus_and_target();
+  choose_caching();
+  choose_serial();
+  xml_ = disk_xml(plan_);
+}
+
+void AttachJob::decide(std::string what, std::string value, std::string why) {
+  decisions_.push_back({std::move(what), std::move(value), std::move(why)});
+}
+
+// --- what there is ------------------------------------------------------------------------
+
+void AttachJob::look_at_domains() {
+  domains_ = read_all_halves(connection_);
+  for (const DomainHalves& domain : domains_) {
+    if (domain.uuid == domain_.uuid()) ours_ = &domain;
+  }
+  if (ours_ == nullptr) {  // it came, or was renamed, a moment ago
+    throw io::Error(io::ErrorKind::refused, options_.domain, "is not in libvirt's list of domains");
+  }
+  uses_ = collect_uses(domains_, host_);
+  notes_.insert(notes_.end(), uses_.notes.begin(), uses_.notes.end());
+}
+
+void AttachJob::choose_halves() {
+  std::string why = "as asked for";
+  if (options_.live || options_.config) {
+    halves_ = {options_.live, options_.config};
+  } else if (ours_->active && ours_->persistent) {
+    halves_ = {true, true};
+    why = "the domain is running";
+  } else if (ours_->active) {
+    halves_ = {true, false};
+    why = "the domain is running and has no configuration that lasts";
+    notes_.push_back(fmt::format("{} is transient: the disk is gone when it ends", ours_->name));
+  } else {
+    halves_ = {false, true};
+    why = "the domain is shut off";
+  }
+  decide("attached to",
+         halves_.live ? (halves_.config ? "guest and configuration" : "guest") : "configuration",
+         why);
+  if (!halves_.live || !ours_->active) return;
+  const DomainState state = domain_.state();
+  if (state == DomainState::crashed || state == DomainState::suspended ||
+      state == DomainState::shutting_down) {
+    throw io::Error::refusal(ours_->name, fmt::format("is {}: a disk can be attached when it runs, "
+                                                      "or with --config for its next start",
+                                                      to_string(state)));
+  }
+}
+
+const DomainLayout& AttachJob::layout() const {
+  return ours_->live ? *ours_->live : *ours_->config;
+}
+
+const DiskUse* AttachJob::find_own_use() const {
+  for (const DiskUse& use : uses_.uses) {
+    if (use.domain == ours_->name && use.role == Role::disk &&
+        is_same_storage(use.identity, source_.identity)) {
+      return &use;
+    }
+  }
+  return nullptr;
+}
+
+// --- what must not be ---------------------------------------------------------------------
+
+void AttachJob::check_conflicts(const DiskUse* own) {
+  IntendedUse intended{source_.identity, {}, options_.readonly, options_.shared};
+  intended.chain.reserve(source_.chain.size());
+  for (const std::string& path : source_.chain) intended.chain.push_back(host_.identity(path));
+  std::vector<DiskUse> conflicts = find_conflicts(intended, uses_.uses, host_);
+  // That the domain has the disk already, with what is below it, is another answer.
+  std::erase_if(conflicts, [&](const DiskUse& use) {
+    return own != nullptr && use.domain == own->domain && use.target == own->target;
+  });
+  if (!conflicts.empty()) {
+    const bool could_share = std::all_of(conflicts.begin(), conflicts.end(),
+                                         [](const DiskUse& use) { return use.role == Role::disk; });
+    throw Conflict(options_.source, conflicts,
+                   could_share ? "detach it there first, or let both have it --readonly, or both "
+                                 "--shared"
+                               : "detach it there first");
+  }
+  const bool explained = std::any_of(uses_.uses.begin(), uses_.uses.end(), [&](const DiskUse& use) {
+    return use.halves.live && host_.share(use.identity, source_.identity);
+  });
+  if (!options_.force) check_host(explained);
+}
+
+// `explained`: a guest of ours has it open, and that was found to be right.
+void AttachJob::check_host(bool explained) const {
+  if (!source_.local_file) return;
+  const std::string& path = source_.identity.path;
+  std::vector<io::DeviceUse> uses = host_.uses(path);
+  std::erase_if(uses, [&](const io::DeviceUse& use) {
+    return (explained && use.kind == io::DeviceUseKind::open_for_writing) ||
+           (options_.readonly && use.kind == io::DeviceUseKind::read_only);
+  });
+  const auto refuse = [&](const std::string& why) {
+    throw io::Error::refusal(options_.source,
+                             fmt::format("is {} (--force attaches it all the same)", why));
+  };
+  if (!uses.empty()) {
+    const io::DeviceUse& use = uses.front();
+    refuse(use.remedy.empty() ? use.phrase() : fmt::format("{}: {}", use.phrase(), use.remedy));
+  }
+  if (source_.local_block && held_by_kernel(path)) refuse("in use by the kernel of this host");
+  if (!explained && locked_by_qemu(path, !options_.readonly)) {
+    refuse("open in a running QEMU that this libvirt does not know");
+  }
+}
+
+// --- what is decided ----------------------------------------------------------------------
+
+// The disk is there: in both halves, or in one that it is copied from.
+void AttachJob::complete(const DiskUse& own) {
+  const bool in_live = !halves_.live || own.halves.live;
+  const bool in_config = !halves_.config || own.halves.config;
+  already_ = in_live && in_config;
+  const auto& half = own.halves.config ? ours_->config : ours_->live;
+  const DomainDisk& disk = *half->find_target(own.target);
+  const std::string where =
+      fmt::format("is attached to {} already, as {}", ours_->name, own.target);
+  if (!options_.if_absent) {
+    throw Conflict(options_.source, {own},
+                   already_ ? "--if-absent takes that for done"
+                            : "--if-absent also attaches it where it is missing");
+  }
+  if (disk.readonly != options_.readonly || disk.image.format != source_.format ||
+      disk.shareable != options_.shared) {
+    throw io::Error::refusal(options_.source,
+                             fmt::format("{}, but as {}{}{}: detach it first", where,
+                                         disk.image.format.empty() ? "raw" : disk.image.format,
+                                         disk.readonly ? ", read-only" : ", writable",
+                                         disk.shareable ? ", shared" : ""));
+  }
+  plan_.source = disk.image.source;
+  plan_.format = disk.image.format;
+  plan_.target = disk.target;
+  plan_.bus = disk.bus;
+  plan_.serial = disk.serial;
+  plan_.readonly = disk.readonly;
+  plan_.shareable = disk.shareable;
+  xml_ = for_other_half(disk.xml);
+  decide("target", plan_.target, "the disk is there already");
+  if (already_) return;
+  completes_ = true;
+  halves_ = {halves_.live && !own.halves.live, halves_.config && !own.halves.config};
+  const auto& other = halves_.config ? ours_->config : ours_->live;
+  if (other && other->find_target(own.target) != nullptr) {
+    throw io::Error::refusal(options_.source,
+                             fmt::format("{}, in {} only; in {} that is another disk", where,
+                                         halves_.config ? "the guest" : "the configuration",
+                                         halves_.config ? "the configuration" : "the guest"));
+  }
+}
+
+void AttachJob::choose_bus_and_target() {
+  BusChoice choice{options_.bus, "--bus"};
+  if (options_.bus == "auto" && options_.target) {
+    const std::string prefix = options_.target->substr(0, 2);
+    choice = {prefix == "hd"   ? "ide"
+              : prefix == "sd" ? (layout().virtio_scsi ? "scsi" : "sata")
+                               : "virtio",
+              "--target " + *options_.target};
+  } else if (options_.bus == "auto") {
+    choice = choose_bus(layout(), halves_);
+  }
+  plan_.bus = choice.bus;
+  if (halves_.live && !can_hotplug(plan_.bus)) {
+    throw io::Error::refusal(
+        ours_->name,
+        fmt::format("is running, and no disk on the bus {} can be plugged in then ({}): "
+                    "--config attaches it for the next start, --bus chooses another",
+                    plan_.bus, choice.reason));
+  }
+  const DomainLayout* live = ours_->live ? &*ours_->live : nullptr;
+  const DomainLayout* config = ours_->config ? &*ours_->config : nullptr;
+  decide("bus", plan_.bus, choice.reason);
+  if (!options_.target) {
+    const auto name = free_target(plan_.bus, live, config);
+    if (!name)
+      throw io::Error::refusal(ours_->name,
+                               fmt::format("has no place left on the bus {}", plan_.bus));
+    plan_.target = *name;
+    decide("target", plan_.target, "the first that is free in guest and configuration");
+    return;
+  }
+  if (!suits_bus(*options_.target, plan_.bus)) {
+    throw UsageError(fmt::format(
+        "attach: --target: '{}' is no name for a disk on the bus {} ({}a, {}b ...)",
+        *options_.target, plan_.bus, target_prefix(plan_.bus), target_prefix(plan_.bus)));
+  }
+  for (const DomainLayout* half : {live, config}) {
+    const DomainDisk* taken = half != nullptr ? half->find_target(*options_.target) : nullptr;
+    if (taken != nullptr) {
+      throw io::Error::refusal(
+          ours_->name,
+          fmt::format("has a disk {} already{}: {}", *options_.target,
+                      half == live ? "" : " in its configuration", taken->image.source.label()));
+    }
+  }
+  plan_.target = *options_.target;
+  decide("target", plan_.target, "--target");
+}
+
+void AttachJob::choose_caching() {
+  const bool network = source_.source.type == SourceType::network;
+  const bool any_direct = source_.direct || network;
+  plan_.cache = options_.cache;
+  std::string why = "--cache";
+  if (options_.cache == "auto") {
+    plan_.cache = any_direct ? "none" : "writeback";
+    why = any_direct ? "the guest's flushes decide, and no page is cached twice"
+                     : "no O_DIRECT there, or not known";
+  }
+  if (options_.shared && (plan_.cache != "none" || plan_.format != "raw")) {
+    throw io::Error::refusal(options_.source, fmt::format("cannot be shared: that takes raw and "
+                                                          "cache none, and this is {} and cache {}",
+                                                          plan_.format, plan_.cache));
+  }
+  decide("cache", plan_.cache, why);
+  const bool native = plan_.cache == "none" || plan_.cache == "directsync";
+  plan_.io = options_.io;
+  if (options_.io == "auto") {
+    plan_.io = network ? "" : native ? "native" : "threads";
+  } else if (options_.io == "native" && !native) {
+    throw UsageError("attach: --io native needs --cache none or directsync");
+  } else if (options_.io == "io_uring" && !connection_.has_io_uring()) {
+    throw io::Error(io::ErrorKind::unsupported, options_.source,
+                    "--io io_uring takes libvirt 6.3 and QEMU 5.0");
+  }
+  if (!plan_.io.empty()) decide("io", plan_.io, options_.io == "auto" ? "suits the cache" : "--io");
+  if (plan_.readonly) return;
+  plan_.discard = "unmap";
+  plan_.detect_zeroes = "unmap";
+  decide("discard", "unmap", "what the guest gives back is given back here");
+}
+
+bool AttachJob::has_serial(const std::string& serial) const {
+  for (const auto* half : {&ours_->live, &ours_->config}) {
+    if (!*half) continue;
+    for (const DomainDisk& disk : (*half)->disks) {
+      if (disk.serial == serial) return true;
+    }
+  }
+  return false;
+}
+
+void AttachJob::choose_serial() {
+  if (options_.serial) {
+    check_serial(*options_.serial, plan_.bus);
+    if (has_serial(*options_.serial)) {
+      throw io::Error::refusal(
+          ours_->name, fmt::format("has a disk with the serial {} already", *options_.serial));
+    }
+    plan_.serial = *options_.serial;
+    decide("serial", plan_.serial, "--serial");
+    return;
+  }
+  std::string seed = source_.source.label();
+  do {
+    plan_.serial = made_up_serial(seed);
+    seed += "+";
+  } while (has_serial(plan_.serial));
+  decide("serial", plan_.serial, "made from the source's name");
+}
+
+// --- what is done -------------------------------------------------------------------------
+
+void AttachJob::run() {
+  if (!already_) attach();
+  if (options_.start && !ours_->active) start_domain();
+}
+
+void AttachJob::attach() {
+  try {
+    domain_.attach(xml_, halves_);
+  } catch (const LibvirtError& error) {
+    if (error.code() == error_code::no_support && halves_.config && !options_.live) {
+      redefine();
+      return;
+    }
+    if (error.code() == error_code::no_support && completes_ && !options_.live) {
+      already_ = true;
+      say_not_plugged_in();
+      return;
+    }
+    if (!connection_.is_alive()) {
+      throw error.with_hint(
+          fmt::format("the connection broke, so it is not known whether the disk "
+                      "was attached: imgtool disks {} tells",
+                      io::shell_word(ours_->name)));
+    }
+    throw error.with_hint(attach_hint(error, ours_->name));
+  }
+}
+
+// For drivers that cannot attach devices: what the configuration is without it, and one disk more.
+void AttachJob::redefine() {
+  connection_.define(with_disk(domain_.inactive_xml(true), xml_));
+  redefined_ = true;
+  decide("way", "redefined", "this driver of libvirt cannot attach devices");
+  if (halves_.live) {
+    halves_.live = false;
+    say_not_plugged_in();
+  }
+}
+
+void AttachJob::say_not_plugged_in() {
+  notes_.push_back(fmt::format(
+      "the running {} sees the disk after its next start: this driver of libvirt cannot "
+      "plug it in",
+      ours_->name));
+}
+
+void AttachJob::start_domain() {
+  try {
+    domain_.start();
+    started_ = true;
+  } catch (const LibvirtError& error) {
+    if (already_) throw;
+    try {
+      undo();
+    } catch (const LibvirtError& second) {
+      throw error.with_hint(
+          fmt::format("the disk {} stays attached, since taking it off failed too: {}",
+                      plan_.target, second.text()));
+    }
+    throw error.with_hint("it did not start, so the disk was taken off again");
+  }
+}
+
+void AttachJob::undo() const {
+  if (redefined_) {
+    connection_.define(without_disk(domain_.inactive_xml(true), plan_.target));
+  } else {
+    domain_.detach(xml_, {.config = true});
+  }
+}
+
+}  // namespace imgtool::virt

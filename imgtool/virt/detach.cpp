@@ -1,0 +1,210 @@
+// imgtool detach --domain NAME --target DEV
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "imgtool/command.hpp"
+#include "imgtool/escape.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/report.hpp"
+#include "imgtool/signals.hpp"
+#include "imgtool/usage_error.hpp"
+#include "imgtool/virt/disk_xml.hpp"
+#include "imgtool/virt/source_check.hpp"
+#include "imgtool/virt/virt_report.hpp"
+
+namespace imgtool {
+namespace {
+
+using virt::DomainDisk;
+using virt::DomainLayout;
+using virt::Halves;
+using virt::LibvirtError;
+using virt::RemovalWatch;
+
+struct DetachOptions {
+  virt::DomainName domain;
+  std::optional<std::string> uri;
+  std::optional<std::string> target;
+  std::optional<std::string> source;
+  bool live = false;
+  bool config = false;
+  bool if_present = false;
+  unsigned timeout_s = 30;
+};
+
+void describe_detach(CommandLine& line, DetachOptions& o) {
+  virt::domain_option(line, o.domain);
+  virt::connect_option(line, o.uri);
+  line.option("target", text_into(o.target, "DEV"), "the disk by its name in the domain: vdb");
+  line.option("source", text_into(o.source, "SRC"),
+              "the disk by what it is made from, by any name, as attach takes it");
+  line.option("live", flag_into(o.live), "only from the running guest");
+  line.option("config", flag_into(o.config),
+              "only from the configuration (default: from both, as far as they have it)");
+  line.option("if-present", flag_into(o.if_present), "a domain without this disk is fine");
+  line.option("timeout", count_into(o.timeout_s, 1, 86400),
+              "seconds to wait until the guest lets go; then nothing is changed, and exit 1");
+  line.exit_code(exit_code::failed,
+                 "the guest did not let go, or libvirt's error; the configuration is unchanged");
+  line.exit_code(exit_code::refused, "the domain has no such disk");
+  line.example("imgtool detach --domain web1 --target vdb",
+               "from the guest, then its configuration");
+  line.example("imgtool detach --domain web1 --source /dev/vg0/web1-data --timeout 120",
+               "by what it is, with more patience");
+}
+
+class DetachJob {
+ public:
+  DetachJob(const virt::Connection& connection, const DetachOptions& options)
+      : connection_(connection),
+        options_(options),
+        host_(virt::host_of(connection)),
+        domain_(connection.domain(options.domain.get("detach"))),
+        halves_(virt::read_halves(domain_)) {
+    const bool chosen = options.live || options.config;
+    if (!chosen || options.live) live_ = find(halves_.live);
+    if (!chosen || options.config) config_ = find(halves_.config);
+    if (live_ == nullptr && config_ == nullptr && !options.if_present) {
+      throw io::Error::refusal(
+          domain_.name(),
+          fmt::format("has no disk {}{}", options.target ? *options.target : *options.source,
+                      options.live     ? " in the running guest"
+                      : options.config ? " in its configuration"
+                                       : ""));
+    }
+  }
+
+  // The configuration comes last: it is right as long as the guest has the disk.
+  void run() {
+    if (live_ != nullptr) detach_live();
+    if (config_ != nullptr) detach_config();
+  }
+
+  int report(bool json) const {
+    const DomainDisk* disk = config_ != nullptr ? config_ : live_;
+    if (json) {
+      const auto text = [&](const std::string& value) {
+        return disk == nullptr ? nlohmann::ordered_json() : nlohmann::ordered_json(value);
+      };
+      print_json({{"domain", domain_.name()},
+                  {"uuid", domain_.uuid()},
+                  {"target", disk != nullptr ? text(disk->target) : text("")},
+                  {"source", disk != nullptr ? text(disk->image.source.label()) : text("")},
+                  {"live", done_.live},
+                  {"config", done_.config},
+                  {"notes", notes_}});
+      return exit_code::done;
+    }
+    virt::print_notes(notes_);
+    const std::string what =
+        disk == nullptr
+            ? "has no such disk"
+            : fmt::format("{} ({}) detached from {}", disk->target, disk->image.source.label(),
+                          !done_.live    ? "the configuration"
+                          : done_.config ? "the running guest and its configuration"
+                                         : "the running guest");
+    print(terminal_text(fmt::format("{}: {}", domain_.name(), what)) + "\n");
+    return exit_code::done;
+  }
+
+ private:
+  const DomainDisk* find(const std::optional<DomainLayout>& half) const {
+    if (!half) return nullptr;
+    if (options_.target) return half->find_target(*options_.target);
+    const virt::Identity wanted = virt::identity_of_name(connection_, host_, *options_.source);
+    for (const DomainDisk& disk : half->disks) {
+      const virt::Identity has = host_.identity(disk.image.source);
+      if (has.file ? has.file == wanted.file : !has.name.empty() && has.name == wanted.name) {
+        return &disk;
+      }
+    }
+    return nullptr;
+  }
+
+  void detach_live() {
+    RemovalWatch watch(connection_, domain_, live_->alias);
+    try {
+      domain_.ask_to_let_go(live_->alias, live_->xml);
+    } catch (const LibvirtError& error) {
+      if (error.code() != virt::error_code::no_support || config_ == nullptr || options_.live) {
+        throw;
+      }
+      notes_.push_back(
+          fmt::format("the running {} keeps the disk until its next start: this "
+                      "driver of libvirt cannot unplug it",
+                      domain_.name()));
+      return;
+    }
+    const auto outcome = watch.wait(
+        std::chrono::seconds(options_.timeout_s),
+        [&] { return virt::read_domain(domain_.live_xml()).find_target(live_->target) == nullptr; },
+        [] { return stop_flag().load() != 0; });
+    if (outcome == RemovalWatch::Outcome::removed) {
+      done_.live = true;
+      return;
+    }
+    const std::string stays = fmt::format(
+        "{} stays attached{}; imgtool disks {} tells if the guest lets go later", live_->target,
+        config_ != nullptr ? ", in the configuration too" : "", io::shell_word(domain_.name()));
+    if (outcome == RemovalWatch::Outcome::stopped) {
+      throw io::Error(io::ErrorKind::cancelled, domain_.name(), "stopped: " + stays);
+    }
+    throw io::Error(
+        io::ErrorKind::system, domain_.name(),
+        outcome == RemovalWatch::Outcome::refused
+            ? "the guest refused: " + stays
+            : fmt::format("the guest did not let go within {} s: {}", options_.timeout_s, stays));
+  }
+
+  void detach_config() {
+    try {
+      domain_.detach(config_->xml, {.config = true});
+    } catch (const LibvirtError& error) {
+      if (error.code() == virt::error_code::no_support) {
+        connection_.define(virt::without_disk(domain_.inactive_xml(true), config_->target));
+      } else if (done_.live) {
+        throw error.with_hint(fmt::format(
+            "the guest has let go of {}, and only the configuration still has it: imgtool detach "
+            "--config does the rest",
+            live_->target));
+      } else {
+        throw;
+      }
+    }
+    done_.config = true;
+  }
+
+  const virt::Connection& connection_;
+  const DetachOptions& options_;
+  virt::HostStorage host_;
+  virt::Domain domain_;
+  virt::DomainHalves halves_;
+  const DomainDisk* live_ = nullptr;
+  const DomainDisk* config_ = nullptr;
+  Halves done_{};
+  std::vector<std::string> notes_;
+};
+
+}  // namespace
+
+int run_detach(const Arguments& arguments) {
+  DetachOptions o;
+  CommandLine line("detach",
+                   "Takes a disk off a virtual machine of libvirt: asks the running guest, waits "
+                   "until it let go, and then changes the configuration. A guest that does not let "
+                   "go keeps the disk, in both.");
+  describe_detach(line, o);
+  if (const auto exit = line.parse(arguments)) return *exit;
+  (void)o.domain.get("detach");
+  if (o.target.has_value() == o.source.has_value()) {
+    throw UsageError("detach: the disk is named by --target DEV or by --source SRC");
+  }
+  return virt::run_reporting(line.common().json, exit_code::refused, [&] {
+    const virt::Connection connection(o.uri, virt::Access::read_write);
+    DetachJob job(connection, o);
+    job.run();
+    return job.report(line.common().json);
+  });
+}
+
+}  // namespace imgtool

@@ -1,0 +1,110 @@
+#include "imgtool/virt/host_storage.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "io/error.hpp"
+
+namespace imgtool::virt {
+namespace {
+
+bool is_locked(int fd, off_t first, off_t count) {
+  struct flock lock = {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  lock.l_start = first;
+  lock.l_len = count;
+  return ::fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+}  // namespace
+
+HostStorage::HostStorage(bool remote, VolumePath volume_path, io::SystemRoots roots)
+    : volume_path_(std::move(volume_path)) {
+  if (remote) return;
+  inventory_ = std::make_unique<io::DeviceInventory>(std::move(roots));
+  usage_ = std::make_unique<io::DeviceUsage>(*inventory_);
+}
+
+Identity HostStorage::identity(const std::string& path) const {
+  Identity identity;
+  identity.path = path;
+  if (!remote() && path.starts_with('/')) {
+    identity.file = usage_->stack().identity(inventory_->roots().in_dev(path));
+  }
+  // Not this host's, or not there: then only the spelling can be compared.
+  if (!identity.file) identity.name = std::filesystem::path(path).lexically_normal().string();
+  return identity;
+}
+
+Identity HostStorage::identity(const DiskSource& source) const {
+  switch (source.type) {
+    case SourceType::block:
+    case SourceType::file:
+      return identity(source.path);
+    case SourceType::volume:
+      if (const auto path = volume_path_(source.pool, source.volume)) return identity(*path);
+      return {std::nullopt, "volume " + source.label(), ""};
+    case SourceType::network:
+      return {std::nullopt, source.network_identity(), ""};
+    case SourceType::none:
+    case SourceType::other:
+      break;
+  }
+  return {};
+}
+
+bool HostStorage::share(const Identity& a, const Identity& b) const {
+  if (!a.file || !b.file) return a.file == b.file && !a.name.empty() && a.name == b.name;
+  if (*a.file == *b.file) return true;
+  const auto& stack = usage_->stack();
+  const auto& roots = inventory_->roots();
+  return stack.below(roots.in_dev(a.path)).has(*b.file) ||
+         stack.below(roots.in_dev(b.path)).has(*a.file);
+}
+
+LastingName HostStorage::lasting_name(const std::string& path) const {
+  const std::string& dev = inventory_->roots().dev;
+  const io::BlockDevice* device = inventory_->find_path(path);
+  if (device == nullptr) return {path, false};
+  const auto& links = device->links;
+  const bool lasts = path.starts_with(dev + "/disk/by-") || path.starts_with(dev + "/mapper/") ||
+                     std::find(links.begin(), links.end(), path) != links.end();
+  if (lasts && path.find("/../") == std::string::npos) return {path, true};
+  if (!links.empty()) return {links.front(), true};
+  if (device->kind == io::DeviceKind::device_mapper) {
+    throw io::Error::refusal(
+        path, fmt::format("is {}, whose number changes, and there is no {}/mapper/{}: "
+                          "dmsetup mknodes makes it",
+                          device->name, dev, device->mapper.name));
+  }
+  return {device->path, false};
+}
+
+std::vector<io::DeviceUse> HostStorage::uses(const std::string& path) const {
+  return usage_->reasons_not_to_write(inventory_->roots().in_dev(path));
+}
+
+bool locked_by_qemu(const std::string& path, bool for_writing) {
+  const io::FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) return false;
+  // The order of QEMU's permissions: consistent read, write, write unchanged, resize.
+  constexpr off_t does = 100;
+  constexpr off_t does_not_bear = 200;
+  constexpr off_t write = 1;
+  constexpr off_t permissions = 4;
+  const bool others_write = is_locked(fd.get(), does + write, permissions - write);
+  return others_write || is_locked(fd.get(), does_not_bear, for_writing ? permissions : 1);
+}
+
+bool held_by_kernel(const std::string& path) {
+  const io::FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC | O_NONBLOCK));
+  return !fd && errno == EBUSY;
+}
+
+}  // namespace imgtool::virt

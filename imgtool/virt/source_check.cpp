@@ -1,0 +1,361 @@
+#include "imgtool/virt/source_check.hpp"
+
+#include <array>
+#include <cerrno>
+#include <filesystem>
+#include <span>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "formats/facts.hpp"
+#include "formats/probe.hpp"
+#include "formats/reference.hpp"
+#include "imgtool/escape.hpp"
+#include "io/error.hpp"
+
+namespace imgtool::virt {
+namespace {
+
+namespace fs = std::filesystem;
+using formats::Format;
+
+// --- names --------------------------------------------------------------------------------
+
+std::size_t count_of(std::string_view needle, std::string_view text) {
+  std::size_t count = 0;
+  for (std::size_t at = text.find(needle); at != text.npos; at = text.find(needle, at + 1)) ++count;
+  return count;
+}
+
+// What neither XML nor libvirt could carry.
+void refuse_unwritable(const std::string& name) {
+  for (const char c : name) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      throw io::Error::refusal(name,
+                               "has control characters in its name, which libvirt cannot take");
+    }
+  }
+  if (count_of("\\x", terminal_text(name)) >
+      count_of("\\x", name)) {  // bytes that had to be escaped
+    throw io::Error::refusal(name, "has a name that is not UTF-8, which libvirt cannot take");
+  }
+}
+
+// Absolute, without "." and ".." (which libvirt would keep); the last link stays a link.
+std::string absolute_path(const std::string& name) {
+  const fs::path path(name);
+  const bool plain = path.is_absolute() && name.find("/./") == std::string::npos &&
+                     name.find("/../") == std::string::npos && path.has_filename() &&
+                     path.filename() != "." && path.filename() != "..";
+  if (plain) return name;
+  std::error_code failed;
+  fs::path absolute = fs::absolute(path, failed);
+  if (!absolute.has_filename() || absolute.filename() == "." || absolute.filename() == "..") {
+    return fs::weakly_canonical(absolute, failed).string();
+  }
+  const fs::path folder = fs::canonical(absolute.parent_path(), failed);
+  return failed ? absolute.string() : (folder / absolute.filename()).string();
+}
+
+bool has_pool_form(const std::string& name) {
+  const std::size_t slash = name.find('/');
+  return !name.starts_with('/') && !name.starts_with("./") && !name.starts_with("../") &&
+         slash != std::string::npos && slash + 1 < name.size();
+}
+
+struct NamedVolume {
+  Pool pool;
+  Volume volume;
+};
+
+// POOL/VOL; nothing when that is no pool.
+std::optional<NamedVolume> find_named_volume(const Connection& connection,
+                                             const std::string& name) {
+  if (!has_pool_form(name)) return std::nullopt;
+  const std::size_t slash = name.find('/');
+  auto pool = connection.find_pool(name.substr(0, slash));
+  if (!pool) return std::nullopt;
+  if (!connection.is_remote() && io::exists(name)) {
+    throw io::Error::refusal(
+        name, fmt::format("is a file here and a name in the pool {}: say ./{} for the file, or go "
+                          "to another folder for the volume",
+                          pool->name(), name));
+  }
+  if (!pool->is_active()) {
+    throw io::Error::refusal(name,
+                             fmt::format("the storage pool is not running: virsh pool-start {}",
+                                         io::shell_word(pool->name())));
+  }
+  const std::string volume_name = name.substr(slash + 1);
+  auto volume = pool->find_volume(volume_name);
+  if (!volume) {
+    pool->refresh();  // it may have come by another way
+    volume = pool->find_volume(volume_name);
+  }
+  if (!volume) throw io::Error::refusal(name, "there is no such volume in that storage pool");
+  return NamedVolume{std::move(*pool), std::move(*volume)};
+}
+
+// --- formats ------------------------------------------------------------------------------
+
+void refuse_contradiction(const std::string& path, const SourceWishes& wishes,
+                          const std::string& found) {
+  if (wishes.format && *wishes.format != found) {
+    throw io::Error::refusal(path,
+                             fmt::format("is {} by its content, not {}: a guest that is shown "
+                                         "it as {} would destroy it",
+                                         found, *wishes.format, *wishes.format));
+  }
+}
+
+// The format by the first bytes. `is_file`: a disk's bytes are its content, whatever they look
+// like.
+std::string settled_format(const std::string& path, std::string_view start, bool is_file,
+                           const SourceWishes& wishes) {
+  const Format found =
+      formats::probe(std::as_bytes(std::span(start.substr(0, formats::probe_bytes))));
+  if (found == Format::qcow2) {
+    refuse_contradiction(path, wishes, "qcow2");
+    return "qcow2";
+  }
+  const std::string foreign = is_file ? foreign_format(start) : "";
+  if (!foreign.empty() || (is_file && found != Format::raw)) {
+    const std::string name = foreign.empty() ? std::string(name_of(found)) : foreign;
+    throw io::Error::refusal(
+        path, fmt::format("is {} by its content, which no guest can use as its disk: {} makes one "
+                          "of it",
+                          name, foreign.empty() ? "imgtool convert" : "qemu-img convert"));
+  }
+  refuse_contradiction(path, wishes, "raw");
+  return "raw";
+}
+
+// What makes a qcow2 image useless or dangerous for a guest.
+void check_qcow2(CheckedSource& checked, const std::string& path, const SourceWishes& wishes) {
+  const auto facts = formats::read_facts(path, Format::qcow2, wishes.follow_references);
+  checked.size = facts.front().virtual_size;
+  for (const formats::ImageFacts& image : facts) {
+    if (!image.qcow2) continue;
+    const formats::qcow2::Header& header = image.qcow2->header;
+    const auto refuse = [&](std::string why) {
+      throw io::Error::refusal(image.path, std::move(why));
+    };
+    if (header.encryption != formats::qcow2::Encryption::none) {
+      refuse("is encrypted, and attach cannot give libvirt the secret");
+    }
+    if (header.external_data) refuse("keeps its data in another file, which libvirt cannot attach");
+    if (header.corrupt) refuse("is marked as corrupt: imgtool check says what is wrong");
+    if (!header.backing_file.empty() && !wishes.follow_references) {
+      refuse(
+          fmt::format("needs its backing file '{}', which the guest could then read: give "
+                      "--follow-references if that is right",
+                      header.backing_file));
+    }
+  }
+  for (std::size_t index = 1; index < facts.size(); ++index) {
+    checked.chain.push_back(absolute_path(facts[index].path));
+  }
+}
+
+// --- kinds of sources ---------------------------------------------------------------------
+
+std::string inactive_volume_advice(const std::string& path) {
+  const fs::path folder = fs::path(path).parent_path();
+  const bool mapper = folder == "/dev/mapper";
+  const bool volume =
+      folder.parent_path() == "/dev" && folder != "/dev/disk" && folder != "/dev/shm";
+  if (!mapper && !volume) return "";
+  const std::string name = mapper ? path : path.substr(5);
+  return fmt::format("; if it is a logical volume, it is not active: lvchange -ay {}",
+                     io::shell_word(name));
+}
+
+io::FileStatus status_or_refuse(const std::string& path) {
+  try {
+    return io::status_of(path);
+  } catch (const io::Error& error) {
+    if (error.error_number() != ENOENT && error.error_number() != ENOTDIR) throw;
+    throw io::Error::refusal(path, "does not exist" + inactive_volume_advice(path));
+  }
+}
+
+void look_into(CheckedSource& checked, const std::string& path, const SourceWishes& wishes) {
+  const io::FileStatus status = status_or_refuse(path);
+  checked.local_file = true;
+  checked.local_block = status.kind == io::FileKind::block_device;
+  if (status.kind != io::FileKind::regular && !checked.local_block) {
+    throw io::Error::refusal(path, "is neither a disk nor a regular file");
+  }
+  io::File file(path, O_RDONLY);
+  if (file.size() == 0) throw io::Error::refusal(path, "is empty");
+  checked.size = file.size();
+  std::array<std::byte, 512> start{};
+  const std::size_t count = file.read_at(0, start);
+  const std::string_view bytes(reinterpret_cast<const char*>(start.data()), count);
+  checked.format = settled_format(path, bytes, !checked.local_block, wishes);
+  checked.format_reason = "its content";
+  if (checked.format == "qcow2") check_qcow2(checked, path, wishes);
+  checked.direct = file.try_direct();
+  if (!wishes.readonly && ::access(path.c_str(), W_OK) != 0 && errno == EROFS) {
+    throw io::Error::refusal(path,
+                             "lies on a file system that is mounted read-only: give --readonly");
+  }
+}
+
+CheckedSource check_path(const HostStorage& host, const std::string& name,
+                         const SourceWishes& wishes) {
+  CheckedSource checked;
+  const std::string path = absolute_path(name);
+  refuse_unwritable(path);
+  look_into(checked, path, wishes);
+  checked.source.type = checked.local_block ? SourceType::block : SourceType::file;
+  checked.source.path = path;
+  checked.identity = host.identity(path);
+  if (checked.local_block) {
+    const LastingName lasting = host.lasting_name(path);
+    checked.source.path = lasting.path;
+    if (!lasting.lasts) {
+      checked.notes.push_back(fmt::format(
+          "{} has no name that lasts: it may be another device after the host's next start",
+          lasting.path));
+    }
+  }
+  return checked;
+}
+
+CheckedSource check_network(const DiskSource& source, const HostStorage& host,
+                            const SourceWishes& wishes) {
+  CheckedSource checked;
+  checked.source = source;
+  checked.identity = host.identity(source);
+  checked.format = wishes.format.value_or("raw");
+  checked.format_reason =
+      wishes.format ? "--format" : "network disks are raw unless --format says so";
+  checked.notes.push_back(
+      fmt::format("not checked: whether {} exists, and what it holds", source.label()));
+  return checked;
+}
+
+// Format and content as far as the connection shows them.
+void ask_volume(CheckedSource& checked, const Volume& volume, const SourceWishes& wishes) {
+  checked.format = wishes.format.value_or("raw");
+  checked.format_reason = "--format";
+  const auto start = volume.start(512);
+  if (start) {
+    checked.format = settled_format(volume.path(), *start, volume.is_file(), wishes);
+    checked.format_reason = "its content, read through libvirt";
+  } else if (!wishes.format) {
+    throw io::Error::refusal(volume.path(),
+                             "cannot be read through libvirt, so its format is not "
+                             "known: give --format");
+  }
+  if (checked.format == "qcow2") {
+    checked.notes.push_back(fmt::format("not checked: the backing files of {}", volume.path()));
+  }
+}
+
+CheckedSource check_volume(const Connection& connection, const HostStorage& host,
+                           const NamedVolume& named, const SourceWishes& wishes) {
+  const Volume& volume = named.volume;
+  CheckedSource checked;
+  const bool has_path = volume.is_file() || volume.is_block();
+  if (!connection.is_remote() && has_path) {
+    look_into(checked, volume.path(), wishes);
+  } else {
+    ask_volume(checked, volume, wishes);
+    checked.size = volume.capacity();
+    checked.direct = !volume.is_file();
+    if (connection.is_remote()) {
+      checked.notes.push_back(
+          fmt::format("not checked: what else on that host uses {}", volume.path()));
+    }
+  }
+  checked.source.type = SourceType::volume;
+  checked.source.pool = named.pool.name();
+  checked.source.volume = volume.name();
+  checked.identity = host.identity(checked.source);
+  return checked;
+}
+
+CheckedSource check_remote_path(const Connection& connection, const HostStorage& host,
+                                const std::string& path, const SourceWishes& wishes) {
+  if (!path.starts_with('/')) {
+    throw io::Error::refusal(path, "is no absolute path, and means nothing on another host");
+  }
+  refuse_unwritable(path);
+  CheckedSource checked;
+  checked.source.path = path;
+  checked.identity = host.identity(path);
+  if (const auto volume = connection.volume_at(path)) {
+    checked.source.type = volume->is_block() ? SourceType::block : SourceType::file;
+    ask_volume(checked, *volume, wishes);
+    checked.size = volume->capacity();
+  } else {
+    checked.source.type = path.starts_with("/dev/") ? SourceType::block : SourceType::file;
+    if (!wishes.format) {
+      throw io::Error::refusal(path,
+                               "is on another host and in none of its storage pools, so its "
+                               "format is not known: give --format");
+    }
+    checked.format = *wishes.format;
+    checked.format_reason = "--format";
+    checked.notes.push_back(
+        fmt::format("not checked, since it is on another host: whether {} "
+                    "exists, and its format",
+                    path));
+  }
+  checked.direct = checked.source.type == SourceType::block;
+  checked.notes.push_back(
+      fmt::format("not checked, since it is on another host: what else uses {}, "
+                  "maybe under another name",
+                  path));
+  return checked;
+}
+
+}  // namespace
+
+std::string foreign_format(std::string_view start) {
+  struct Magic {
+    std::size_t offset;
+    std::string_view bytes;
+    std::string_view name;
+  };
+  static constexpr std::array<Magic, 8> known = {{{0, "KDMV", "vmdk"},
+                                                  {0, "COWD", "vmdk"},
+                                                  {0, "# Disk DescriptorFile", "vmdk"},
+                                                  {0, "vhdxfile", "vhdx"},
+                                                  {0, "conectix", "vpc (VHD)"},
+                                                  {0, std::string_view("QED\0", 4), "qed"},
+                                                  {0x40, "\x7f\x10\xda\xbe", "vdi"},
+                                                  {0, "WithoutFreeSpace", "parallels"}}};
+  for (const Magic& magic : known) {
+    if (start.size() >= magic.offset + magic.bytes.size() &&
+        start.substr(magic.offset, magic.bytes.size()) == magic.bytes) {
+      return std::string(magic.name);
+    }
+  }
+  return "";
+}
+
+CheckedSource check_source(const Connection& connection, const HostStorage& host,
+                           const std::string& name, const SourceWishes& wishes) {
+  if (const auto network = parse_network_source(name)) return check_network(*network, host, wishes);
+  if (const auto volume = find_named_volume(connection, name)) {
+    return check_volume(connection, host, *volume, wishes);
+  }
+  if (connection.is_remote()) return check_remote_path(connection, host, name, wishes);
+  return check_path(host, name, wishes);
+}
+
+Identity identity_of_name(const Connection& connection, const HostStorage& host,
+                          const std::string& name) {
+  if (const auto network = parse_network_source(name)) return host.identity(*network);
+  if (const auto volume = find_named_volume(connection, name)) {
+    return host.identity(volume->volume.path());
+  }
+  return host.identity(connection.is_remote() ? name : absolute_path(name));
+}
+
+}  // namespace imgtool::virt

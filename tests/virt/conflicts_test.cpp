@@ -1,0 +1,180 @@
+#include <gmock/gmock.h>
+
+#include "imgtool/virt/domain_disks.hpp"
+#include "io/error.hpp"
+#include "tests/support/fake_system.hpp"
+
+namespace imgtool::virt {
+namespace {
+
+// A host with a disk sdb (partitions sdb1 and sdb2), LVM on sdb2, and two files; none of it real.
+class Conflicts : public testing::Test {
+ protected:
+  Conflicts() {
+    system_.add_disk("sdb", "8:16", "pci0000:00/0000:00:1f.2/ata2/host1/target1:0:0/1:0:0:0",
+                     std::uint64_t{1} << 30);
+    system_.add_partition("sdb", "sdb1", "8:17", 1 << 20, 1 << 28);
+    system_.add_partition("sdb", "sdb2", "8:18", 1 << 29, 1 << 28);
+    system_.add_mapper("dm-3", "254:3", "vg--a-web--data", "LVM-abcdef");
+    system_.stack("dm-3", "sdb2");
+    system_.link("dev/vg-a/web-data", "../dm-3");
+    system_.link("dev/disk/by-id/ata-DISK_S1", "../../sdb");
+    system_.link("dev/disk/by-id/ata-DISK_S1-part1", "../../sdb1");
+    system_.link("dev/mydisk", "disk/by-id/ata-DISK_S1");
+    system_.add_disk("sdc", "8:32", "pci0000:00/0000:00:1f.2/ata3/host2/target2:0:0/2:0:0:0",
+                     std::uint64_t{1} << 30);
+    system_.add_mapper("dm-4", "254:4", "bare", "");
+    system_.write("files/a.img", "a");
+    system_.write("files/b.img", "b");
+    system_.link("files/link.img", "a.img");
+    host_.emplace(
+        false, [](const std::string&, const std::string&) { return std::nullopt; },
+        system_.roots());
+  }
+
+  [[nodiscard]] std::string dev(const std::string& name) const {
+    return system_.path("dev/" + name);
+  }
+
+  [[nodiscard]] bool same(const std::string& a, const std::string& b) const {
+    return host_->identity(a).file.has_value() &&
+           host_->identity(a).file == host_->identity(b).file;
+  }
+
+  [[nodiscard]] bool share(const std::string& a, const std::string& b) const {
+    return host_->share(host_->identity(a), host_->identity(b));
+  }
+
+  // A domain with one disk, running and configured.
+  [[nodiscard]] static DomainHalves domain_with(const std::string& name, const std::string& path,
+                                                const std::string& extra = "",
+                                                const std::string& rest = "") {
+    DomainHalves halves;
+    halves.name = name;
+    halves.active = halves.persistent = true;
+    const std::string xml = "<domain><devices><disk type='file' device='disk'><source file='" +
+                            path + "'/><target dev='vda' bus='virtio'/>" + extra + "</disk>" +
+                            rest + "</devices></domain>";
+    halves.live = read_domain(xml);
+    halves.config = read_domain(xml);
+    return halves;
+  }
+
+  [[nodiscard]] std::vector<DiskUse> conflicts(const std::string& path, const DomainHalves& other,
+                                               bool readonly = false, bool shared = false) const {
+    const IntendedUse intended{host_->identity(path), {}, readonly, shared};
+    return find_conflicts(intended, collect_uses({other}, *host_).uses, *host_);
+  }
+
+  FakeSystem system_;
+  std::optional<HostStorage> host_;
+};
+
+TEST_F(Conflicts, EveryNameOfADeviceIsOneIdentity) {
+  EXPECT_TRUE(same(dev("sdb"), dev("disk/by-id/ata-DISK_S1")));
+  EXPECT_TRUE(same(dev("sdb"), dev("mydisk")));
+  EXPECT_TRUE(same(dev("dm-3"), dev("vg-a/web-data")));
+  EXPECT_TRUE(same(dev("dm-3"), dev("mapper/vg--a-web--data")));
+  EXPECT_TRUE(same(system_.path("files/a.img"), system_.path("files/link.img")));
+  EXPECT_TRUE(same(system_.path("files/a.img"), system_.path("files/../files/./a.img")));
+  EXPECT_FALSE(same(dev("sdb"), dev("sdc")));
+  EXPECT_FALSE(same(dev("sdb"), dev("sdb1")));
+  EXPECT_FALSE(same(system_.path("files/a.img"), system_.path("files/b.img")));
+}
+
+TEST_F(Conflicts, PartsShareStorageAndNeighboursDoNot) {
+  EXPECT_TRUE(share(dev("sdb"), dev("sdb1")));
+  EXPECT_TRUE(share(dev("sdb1"), dev("sdb")));
+  EXPECT_TRUE(share(dev("sdb"), dev("vg-a/web-data")));
+  EXPECT_TRUE(share(dev("sdb2"), dev("mapper/vg--a-web--data")));
+  EXPECT_FALSE(share(dev("sdb1"), dev("vg-a/web-data")));
+  EXPECT_FALSE(share(dev("sdb1"), dev("sdb2")));
+  EXPECT_FALSE(share(dev("sdc"), dev("sdb1")));
+}
+
+TEST_F(Conflicts, WritesNamesThatLast) {
+  EXPECT_EQ(host_->lasting_name(dev("sdb")).path, dev("disk/by-id/ata-DISK_S1"));
+  EXPECT_EQ(host_->lasting_name(dev("mydisk")).path, dev("disk/by-id/ata-DISK_S1"));
+  EXPECT_EQ(host_->lasting_name(dev("sdb1")).path, dev("disk/by-id/ata-DISK_S1-part1"));
+  EXPECT_EQ(host_->lasting_name(dev("dm-3")).path, dev("vg-a/web-data"));
+  // What the user wrote stays where it lasts.
+  EXPECT_EQ(host_->lasting_name(dev("mapper/vg--a-web--data")).path, dev("mapper/vg--a-web--data"));
+  EXPECT_EQ(host_->lasting_name(dev("disk/by-id/ata-DISK_S1")).path, dev("disk/by-id/ata-DISK_S1"));
+  EXPECT_EQ(host_->lasting_name(dev("dm-4")).path, dev("mapper/bare"));
+  EXPECT_FALSE(host_->lasting_name(dev("sdc")).lasts);
+  EXPECT_TRUE(host_->lasting_name(dev("sdb")).lasts);
+}
+
+TEST_F(Conflicts, ANumberOfDeviceMapperIsNoName) {
+  system_.add_disk("dm-9", "254:9", "virtual", 1 << 20);
+  system_.set("dm-9", "dm/name", "gone");
+  const HostStorage host(
+      false, [](const auto&, const auto&) { return std::nullopt; }, system_.roots());
+  EXPECT_THROW((void)host.lasting_name(dev("dm-9")), io::Error);
+}
+
+TEST_F(Conflicts, TheSameDiskElsewhereIsAConflict) {
+  const auto found = conflicts(dev("mydisk"), domain_with("web2", dev("sdb")));
+  ASSERT_EQ(found.size(), 1U);  // both halves are one use
+  EXPECT_EQ(describe(found[0]), "the disk vda of the domain web2 (running)");
+  EXPECT_TRUE(found[0].halves.live);
+  EXPECT_TRUE(found[0].halves.config);
+}
+
+TEST_F(Conflicts, APartOfADiskElsewhereIsAConflict) {
+  EXPECT_EQ(conflicts(dev("sdb"), domain_with("web2", dev("mapper/vg--a-web--data"))).size(), 1U);
+  EXPECT_EQ(conflicts(dev("sdb1"), domain_with("web2", dev("mapper/vg--a-web--data"))).size(), 0U);
+}
+
+TEST_F(Conflicts, OnlyBothReadingOrBothSharingIsFine) {
+  const std::string a = system_.path("files/a.img");
+  EXPECT_EQ(conflicts(a, domain_with("w", a), true, false).size(), 1U);
+  EXPECT_EQ(conflicts(a, domain_with("w", a, "<readonly/>"), false, false).size(), 1U);
+  EXPECT_EQ(conflicts(a, domain_with("w", a, "<readonly/>"), true, false).size(), 0U);
+  EXPECT_EQ(conflicts(a, domain_with("w", a), false, true).size(), 1U);
+  EXPECT_EQ(conflicts(a, domain_with("w", a, "<shareable/>"), false, false).size(), 1U);
+  EXPECT_EQ(conflicts(a, domain_with("w", a, "<shareable/>"), false, true).size(), 0U);
+}
+
+TEST_F(Conflicts, AnImageBelowOrBesideADiskIsAConflict) {
+  const std::string a = system_.path("files/a.img");
+  const std::string b = system_.path("files/b.img");
+  const std::string below =
+      "<backingStore type='file'><format type='raw'/><source file='" + b + "'/></backingStore>";
+  const auto found = conflicts(b, domain_with("w", a, below));
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].role, Role::backing);
+  // Sharing is no way out: an overlay does not bear that what is below it changes. Reading is.
+  EXPECT_EQ(conflicts(b, domain_with("w", a, below + "<shareable/>"), false, true).size(), 1U);
+  EXPECT_EQ(conflicts(b, domain_with("w", a, below), true).size(), 0U);
+
+  const std::string mirror = "<mirror type='file' job='copy'><source file='" + b + "'/></mirror>";
+  const auto copied = conflicts(b, domain_with("w", a, mirror), true);
+  ASSERT_EQ(copied.size(), 1U);
+  EXPECT_EQ(copied[0].role, Role::mirror);
+}
+
+TEST_F(Conflicts, OurOwnChainMustNotBeWrittenElsewhere) {
+  const std::string a = system_.path("files/a.img");
+  const std::string b = system_.path("files/b.img");
+  const IntendedUse intended{host_->identity(a), {host_->identity(b)}};
+  const auto uses = [&](const std::string& extra) {
+    return collect_uses({domain_with("w", b, extra)}, *host_).uses;
+  };
+  EXPECT_EQ(find_conflicts(intended, uses(""), *host_).size(), 1U);
+  EXPECT_EQ(find_conflicts(intended, uses("<readonly/>"), *host_).size(), 0U);
+}
+
+TEST_F(Conflicts, OnAnotherHostNamesAreCompared) {
+  const HostStorage remote(true, [](const std::string& pool, const std::string& volume) {
+    return std::optional("/pools/" + pool + "/" + volume);
+  });
+  EXPECT_TRUE(remote.share(remote.identity("/srv/a.img"), remote.identity("/srv/x/../a.img")));
+  EXPECT_FALSE(remote.share(remote.identity("/srv/a.img"), remote.identity("/srv/b.img")));
+  const DiskSource volume{.type = SourceType::volume, .pool = "p", .volume = "v"};
+  EXPECT_TRUE(remote.share(remote.identity(volume), remote.identity("/pools/p/v")));
+  EXPECT_FALSE(remote.share({}, {}));
+}
+
+}  // namespace
+}  // namespace imgtool::virt
