@@ -225,6 +225,17 @@ Stream Volume::upload(std::uint64_t length, bool sparse) const {
   return Stream(std::move(stream));
 }
 
+void Volume::grow(std::uint64_t capacity) const {
+  checked(virStorageVolResize(handle_.get(), capacity, 0));
+}
+
+bool Volume::wipe() const {
+  if (virStorageVolWipe(handle_.get(), 0) == 0) return true;
+  const virErrorPtr error = virGetLastError();
+  if (error != nullptr && error->code == VIR_ERR_NO_SUPPORT) return false;
+  throw_last_error();
+}
+
 void Volume::remove() const { checked(virStorageVolDelete(handle_.get(), 0)); }
 
 Stream::~Stream() {

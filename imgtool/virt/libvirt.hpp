@@ -131,6 +131,11 @@ class Volume {
 
   // From the volume's first byte on, `length` bytes. `sparse`: holes may be sent as holes.
   [[nodiscard]] Stream upload(std::uint64_t length, bool sparse) const;
+  // Makes it longer; of files only.
+  void grow(std::uint64_t capacity) const;
+  // Makes all of it zeros, on its host; a file that has holes gets more of them. False: this kind
+  // of pool cannot.
+  [[nodiscard]] bool wipe() const;
   void remove() const;
 
  private:

@@ -1,0 +1,106 @@
+"""A Linux guest that tells on its serial console which disks it sees: Debian's kernel, and an
+initrd of busybox and the virtio modules, made here.
+
+    GUEST READY
+    GUEST DISK vda serial imgtool-1a2b3c4d bytes 8388608
+    GUEST FILE vda1 hello            the content of /greeting on a file system of that disk
+    GUEST GONE vda
+"""
+import glob
+import os
+import pathlib
+import shutil
+import subprocess
+import unittest
+
+BUSYBOX = "/bin/busybox"
+MODULES = ["virtio_pci", "virtio_blk", "virtio_scsi", "sd_mod"]
+
+INIT = r"""#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /mnt /bin
+/bin/busybox --install -s /bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+for module in $(cat /modules); do insmod /$module; done
+exec </dev/console >/dev/console 2>&1
+echo GUEST READY
+seen=""
+while true; do
+    for disk in /sys/block/vd* /sys/block/sd*; do
+        name=${disk##*/}
+        case " $seen " in *" $name "*) continue ;; esac
+        [ -e "$disk" ] || continue
+        seen="$seen $name"
+        serial=$(cat "$disk/serial" 2>/dev/null || tail -c +5 "$disk/device/vpd_pg80")
+        echo "GUEST DISK $name serial $serial bytes $(($(cat "$disk/size") * 512))"
+        for part in "/dev/$name" "/dev/$name"[0-9]; do
+            mount -t ext4 -o ro,noload "$part" /mnt 2>/dev/null || continue
+            [ -f /mnt/greeting ] && echo "GUEST FILE ${part##*/} $(cat /mnt/greeting)"
+            umount /mnt
+        done
+    done
+    left=""
+    for name in $seen; do
+        if [ -e "/sys/block/$name" ]; then left="$left $name"; else echo "GUEST GONE $name"; fi
+    done
+    seen=$left
+    usleep 200000
+done
+"""
+
+
+def kernel():
+    """The newest kernel of Debian's cloud flavour; None where there is none."""
+    found = sorted(glob.glob("/boot/vmlinuz-*-cloud-*"))
+    return found[-1] if found else None
+
+
+def requires_linux_guest(test):
+    missing = [what for what, there in ((BUSYBOX, os.path.exists(BUSYBOX)),
+                                        ("linux-image-cloud-amd64", kernel() is not None),
+                                        ("modprobe", shutil.which("modprobe") is not None))
+               if not there]
+    return unittest.skipIf(missing, "needs " + ", ".join(missing))(test)
+
+
+def module_files(version):
+    """The modules with all they need, in the order in which they are loaded."""
+    files = []
+    for module in MODULES:
+        out = subprocess.run(["modprobe", "--show-depends", "-S", version, module], check=True,
+                             capture_output=True, text=True).stdout
+        for line in out.splitlines():
+            words = line.split()
+            if words[0] == "insmod" and words[1] not in files:
+                files.append(words[1])
+    return files
+
+
+def cpio_entry(name, mode, content=b""):
+    """One file of a "newc" archive."""
+    encoded = name.encode() + b"\0"
+    fields = [0, mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(encoded), 0]
+    head = b"070701" + b"".join(b"%08X" % field for field in fields) + encoded
+    padded = head + bytes(-len(head) % 4) + content
+    return padded + bytes(-len(content) % 4)
+
+
+def make_initrd(path):
+    version = pathlib.Path(kernel()).name.removeprefix("vmlinuz-")
+    entries = [cpio_entry(folder, 0o40755) for folder in ("bin", "dev")]
+    entries.append(cpio_entry("bin/busybox", 0o100755, pathlib.Path(BUSYBOX).read_bytes()))
+    entries.append(cpio_entry("init", 0o100755, INIT.encode()))
+    names = []
+    for file in module_files(version):
+        names.append(pathlib.Path(file).name)
+        entries.append(cpio_entry(names[-1], 0o100644, pathlib.Path(file).read_bytes()))
+    entries.append(cpio_entry("modules", 0o100644, "\n".join(names).encode()))
+    entries.append(cpio_entry("TRAILER!!!", 0))
+    pathlib.Path(path).write_bytes(b"".join(entries))
+
+
+def os_xml(initrd):
+    """For <os> of a domain's XML."""
+    return (f"<kernel>{kernel()}</kernel><initrd>{initrd}</initrd>"
+            "<cmdline>console=ttyS0 quiet loglevel=1 panic=-1 tsc=unstable</cmdline>")
