@@ -16,6 +16,7 @@ namespace formats::partitions {
 namespace {
 
 constexpr std::string_view bios_boot_type = "21686148-6449-6e6f-744e-656564454649";
+constexpr std::uint8_t recovery_mbr_type = 0x27;  // of Windows
 // The logical disk manager of Windows: its database lies behind the last partition or in one of its
 // own, and names every volume by its place.
 constexpr std::uint8_t ldm_mbr_type = 0x42;
@@ -165,7 +166,8 @@ class Planner {
     for (std::size_t index = 0; index < wishes_.size(); ++index) {
       const Partition& partition = layout_.partitions[index];
       Wish& wish = wishes_[index];
-      if (options_.windows_mbr && layout_.kind == TableKind::mbr) {
+      const bool recovery = partition.mbr_type == recovery_mbr_type && !partition.bootable;
+      if (options_.windows_mbr && layout_.kind == TableKind::mbr && !recovery) {
         stay(wish, "Windows finds what it boots from an MBR by its place on the disk");
       }
       if (layout_.gpt && to_string(partition.type) == bios_boot_type) {

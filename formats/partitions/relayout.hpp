@@ -59,7 +59,9 @@ struct CarriedRange {
 };
 
 struct RelayoutOptions {
-  // Windows boots from this MBR: it finds its partitions by their offsets, so none moves.
+  // Windows boots from this MBR: it finds its partitions by their offsets, so none moves but one of
+  // its recovery environment (type 27h, not active), which Windows has to be told of anew: reagentc
+  // /disable and /enable.
   bool windows_mbr = false;
   // Of the starts of partitions that move, and of the disk's size. A multiple of a sector.
   std::uint64_t alignment = io::MiB;

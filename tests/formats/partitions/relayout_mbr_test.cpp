@@ -110,6 +110,21 @@ TEST(RelayoutMbr, NothingButTheTailGoesWhereWindowsBoots) {
   expect_right(disk, changes, {.windows_mbr = true});
 }
 
+TEST(RelayoutMbr, TheRecoveryOfWindowsMovesUnlessItIsBootedFrom) {
+  TableDisk disk(16 * MiB);
+  disk.mbr_entry(0, 0, 0x07, mib_sectors, mib_sectors, 0x80);
+  disk.mbr_entry(0, 1, 0x07, 2 * mib_sectors, 10 * mib_sectors);
+  disk.mbr_entry(0, 2, 0x27, 12 * mib_sectors, 2 * mib_sectors);
+  Relayout plan;
+  (void)relaid(disk, {{2, 4 * MiB}}, {.windows_mbr = true}, plan);
+  EXPECT_THAT(starts_in_kib(plan), ElementsAre(1024, 2048, 6144));
+  EXPECT_EQ(plan.disk_size, 8 * MiB);
+  disk.mbr_entry(0, 2, 0x27, 12 * mib_sectors, 2 * mib_sectors, 0x80);
+  (void)relaid(disk, {{2, 4 * MiB}}, {.windows_mbr = true}, plan);
+  EXPECT_THAT(starts_in_kib(plan), ElementsAre(1024, 2048, 12 * 1024));
+  EXPECT_THAT(plan.placements[2].why_not_moved, HasSubstr("Windows"));
+}
+
 TEST(RelayoutMbr, TheExtendedPartitionMayComeFirst) {
   TableDisk disk(16 * MiB);
   fill_randomly(disk, 4);
