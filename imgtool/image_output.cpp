@@ -174,10 +174,14 @@ std::string ImageOutput::finish(std::uint64_t size) {
     io::run_task(ring_, target_->flush());
     return "";
   }
-  io::run_task(ring_, image_->finish());
-  file_->publish();
+  complete();
+  publish();
   return "";
 }
+
+void ImageOutput::complete() { io::run_task(ring_, image_->finish()); }
+
+void ImageOutput::publish() { file_->publish(); }
 
 std::optional<std::uint64_t> ImageOutput::content_bytes() const {
   return image_ ? std::optional(image_->content_bytes()) : std::nullopt;

@@ -99,6 +99,11 @@ class ImageOutput {
 
   // All `size` bytes are written: tables, flush, final name. Gives a remark worth telling, or "".
   std::string finish(std::uint64_t size);
+  // The same in two steps for a new file, between which it can be read under its partial name:
+  // all is written; it gets its name.
+  void complete();
+  void publish();
+  [[nodiscard]] const std::string& partial_path() const { return file_->partial_path(); }
 
   // After finish(), or after a failure so far; nothing where the target does not say.
   [[nodiscard]] std::optional<std::uint64_t> content_bytes() const;

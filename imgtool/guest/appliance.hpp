@@ -1,0 +1,87 @@
+// The appliance: a small virtual machine, made by libguestfs out of this system's own kernel and
+// programs, in which the file systems of an image are worked on. What is in the image can harm
+// nothing but that machine. This is the only user of libguestfs.
+//
+// One appliance is launched once and shut down once. For one thread; a thread of its own watches
+// the stop flag, ends the machine within a second of Ctrl-C, and every call then throws
+// ErrorKind::cancelled. When this process is killed, the machine ends by itself.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "imgtool/guest/shell.hpp"
+#include "io/observer.hpp"
+
+struct guestfs_h;
+
+namespace imgtool::guest {
+
+// A disk of the appliance: /dev/sda, /dev/sdb and so on, in the order given.
+struct Drive {
+  std::string path;
+  std::string format;  // "raw", "qcow2"
+  bool read_only = false;
+  std::uint64_t sector_size = 512;
+};
+
+struct ApplianceOptions {
+  std::optional<std::string> fixed;  // a folder with a ready-made appliance
+  std::string temporary_folder;      // for libguestfs's own files
+};
+
+class Appliance final : public Shell {
+ public:
+  // Launches it: with KVM where that works, else without. Throws io::Error that names what has to
+  // be installed. `stop` outlives it.
+  Appliance(const std::vector<Drive>& drives, ApplianceOptions options, const io::StopFlag& stop);
+  Appliance(const Appliance&) = delete;
+  Appliance& operator=(const Appliance&) = delete;
+  // Without shutdown() the machine is killed, and what it wrote is worth nothing.
+  ~Appliance() override;
+
+  CommandResult run(const std::string& command) override;
+
+  // Unlocks LUKS as /dev/mapper/`name`. False: the key is a wrong one.
+  [[nodiscard]] bool unlock(const std::string& device, const std::string& key,
+                            const std::string& name);
+
+  // Whether a group of programs is in it, as libguestfs calls them: "ntfsprogs", "xfs".
+  [[nodiscard]] bool has(const std::string& group);
+
+  // KVM failed, and why; else "".
+  [[nodiscard]] const std::string& note() const noexcept { return note_; }
+
+  // Unmounts, writes everything out, ends the machine. Throws when any of it failed.
+  void shutdown();
+
+ private:
+  struct Close {
+    void operator()(guestfs_h* handle) const noexcept;
+  };
+  using Clock = std::chrono::steady_clock;
+  using Handle = std::unique_ptr<guestfs_h, Close>;
+
+  void launch(const std::vector<Drive>& drives, bool force_emulation);
+  void add(const Drive& drive);
+  void kill_machine() noexcept;
+  void watch(const std::stop_token& end) noexcept;
+  [[noreturn]] void fail(const std::string& doing);
+  void refuse_if_stopped() const;
+
+  const ApplianceOptions options_;
+  const io::StopFlag& stop_;
+  Handle handle_;
+  std::string note_;
+  std::string console_;  // the end of what the machine said while it started
+  // When KVM is given up, in the clock's ticks; 0: never.
+  std::atomic<Clock::rep> patience_ends_{0};
+  std::jthread watcher_;  // ends first
+};
+
+}  // namespace imgtool::guest

@@ -1,0 +1,161 @@
+#include "imgtool/guest/content.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <fmt/format.h>
+
+#include "imgtool/guest/trouble.hpp"
+#include "imgtool/human.hpp"
+#include "io/byte_range.hpp"
+
+namespace imgtool::guest {
+namespace {
+
+constexpr std::uint64_t size_step = io::MiB;
+
+std::string value_of(Shell& shell, const Volume& volume, std::string_view tag) {
+  const auto found =
+      shell.run(fmt::format("blkid -p -o value -s {} {}", tag, sh_word(volume.device)));
+  std::string value = found.out;
+  while (!value.empty() && value.back() == '\n') value.pop_back();
+  return found.code == 0 ? value : "";
+}
+
+}  // namespace
+
+bool ShrinkOptions::keeps(unsigned partition) const {
+  return std::find(keep.begin(), keep.end(), partition) != keep.end();
+}
+
+const Content* content_of(std::string_view type) {
+  constexpr std::array known = {&ext_content, &ntfs_content, &btrfs_content, &xfs_content,
+                                &fat_content, &swap_content, &luks_content,  &lvm_content};
+  if (type.empty() || type.find(' ') != std::string_view::npos) return nullptr;
+  const std::string word = fmt::format(" {} ", type);
+  for (const Content* content : known) {
+    if (content->types.find(word) != std::string_view::npos) return content;
+  }
+  return nullptr;
+}
+
+void measure(Workshop& shop, Volume& volume) {
+  volume.new_size = volume.size;
+  if (shop.options.keeps(volume.partition)) {
+    volume.keep("--keep");
+    return;
+  }
+  if (!volume.why_kept.empty()) {
+    volume.keep(volume.why_kept, volume.remedy);
+    return;
+  }
+  const Content* content = content_of(volume.type);
+  if (content == nullptr) {
+    volume.keep(volume.type.empty() ? "nobody knows what is in it"
+                                    : volume.type + " cannot be made smaller here");
+    return;
+  }
+  shop.step("measuring " + title(volume));
+  content->measure(shop, volume);
+}
+
+void change(Workshop& shop, Volume& volume) {
+  if (!volume.changes()) return;
+  const Content* content = content_of(volume.type);
+  if (content->change != nullptr) content->change(shop, volume);
+}
+
+void trim(Workshop& shop, const Volume& volume) {
+  for (const Volume& inner : volume.inside) trim(shop, inner);
+  const Content* content = content_of(volume.type);
+  if (!volume.trim || content == nullptr || content->trim == nullptr) return;
+  shop.step("trimming " + title(volume));
+  content->trim(shop, volume);
+}
+
+void check(Workshop& shop, const Volume& volume) {
+  for (const Volume& inner : volume.inside) check(shop, inner);
+  const Content* content = content_of(volume.type);
+  if (!volume.changes() || content == nullptr || content->check == nullptr) return;
+  shop.step("checking " + title(volume));
+  content->check(shop, volume);
+}
+
+void reopen(Workshop& shop, const Volume& volume) {
+  const Content* content = content_of(volume.type);
+  if (volume.inside.empty() || content == nullptr || content->open == nullptr) return;
+  content->open(shop, volume);
+  for (const Volume& inner : volume.inside) reopen(shop, inner);
+}
+
+std::string title(const Volume& volume) {
+  return volume.type.empty() ? volume.name : fmt::format("{} ({})", volume.name, volume.type);
+}
+
+io::Error refusal_of(const Volume& volume, const std::string& because, const std::string& remedy) {
+  return io::Error::refusal(
+      title(volume), fmt::format("{}; {}, or leave it as it is with --keep {}", because, remedy,
+                                 volume.partition));
+}
+
+std::uint64_t slack_above(std::uint64_t minimum, const ShrinkOptions& options, std::uint64_t least,
+                          unsigned share_percent) {
+  if (options.slack) return *options.slack;
+  if (options.minimal) return 0;
+  return std::max(least, minimum / 100 * share_percent);
+}
+
+void aim_for(Volume& volume, std::uint64_t target) {
+  target = io::align_up(target, size_step);
+  if (target >= volume.size) {
+    volume.keep(fmt::format("is as small as it gets with {} to spare",
+                            human_size(target - volume.minimum.value_or(target))));
+    return;
+  }
+  volume.action = Action::shrink;
+  volume.new_size = target;
+}
+
+void identify(Shell& shell, Volume& volume) {
+  volume.type = value_of(shell, volume, "TYPE");
+  volume.label = value_of(shell, volume, "LABEL");
+  volume.uuid = value_of(shell, volume, "UUID");
+}
+
+std::uint64_t size_of_device(Shell& shell, const std::string& device) {
+  // A slow machine may still be making the devices of partitions.
+  const std::string said = shell.must(
+      "measuring " + device,
+      fmt::format(
+          "n=0; while ! test -b {0} && test $n -lt 600; do sleep 0.1; n=$((n + 1)); done; "
+          "udevadm settle; blockdev --getsize64 {0} >/tmp/size && echo size $(cat /tmp/size)",
+          sh_word(device)));
+  return number_after(said, "size");
+}
+
+Mount::Mount(Shell& shell, const std::string& device, std::string_view options) : shell_(shell) {
+  shell_.must("mounting " + device,
+              fmt::format("mount -o {} {} /sysroot", options, sh_word(device)));
+}
+
+Mount::~Mount() {
+  if (!mounted_) return;
+  try {
+    shell_.run("umount /sysroot");
+  } catch (const io::Error&) {
+    return;  // the machine is gone, and what was mounted with it
+  }
+}
+
+void Mount::unmount() {
+  mounted_ = false;
+  shell_.must("unmounting", "umount /sysroot");
+}
+
+void trim_mounted(Workshop& shop, const Volume& volume) {
+  Mount mount(shop.shell, volume.device, "rw");
+  shop.shell.must("trimming " + title(volume), "fstrim /sysroot");
+  mount.unmount();
+}
+
+}  // namespace imgtool::guest

@@ -1,0 +1,104 @@
+// What can be done with one kind of content: measured, made smaller, trimmed, checked. Each kind
+// has a file of its own; content_of() finds it.
+//
+// All of it runs in the appliance, on a copy that is thrown away when anything fails. Errors:
+// io::Error, ErrorKind::refused for what the user has to settle first.
+#pragma once
+
+#include <functional>
+#include <string_view>
+
+#include "imgtool/guest/shell.hpp"
+#include "imgtool/guest/shrink_options.hpp"
+#include "imgtool/guest/volume.hpp"
+#include "io/error.hpp"
+
+namespace imgtool::guest {
+
+class Appliance;
+
+// What the kinds need to know beside the volume.
+struct Workshop {
+  Shell& shell;
+  const ShrinkOptions& options;
+  // Called with "shrinking partition 2 (ext4)", before it begins.
+  std::function<void(const std::string&)> step;
+  // Unlocks LUKS; null where there is no appliance (tests).
+  Appliance* appliance = nullptr;
+  // A disk for what is made anew; empty: there is none.
+  std::string scratch_device{};
+};
+
+struct Content {
+  std::string_view types;  // as blkid spells them, between spaces: " ext2 ext3 ext4 "
+
+  // Finds out what is used, the minimum, and the size to be; sets the action. Changes nothing but
+  // what is needed to look inside.
+  void (*measure)(Workshop&, Volume&);
+  // Does it. new_size afterwards is what it really is. Null: never done.
+  void (*change)(Workshop&, Volume&);
+  // Gives what is free back to the disk. Null: cannot be done.
+  void (*trim)(Workshop&, const Volume&);
+  // Throws when a checker that only reads finds anything. Null: there is none.
+  void (*check)(Workshop&, const Volume&);
+  // Makes what lies inside appear, as measure() did, in an appliance that was launched later. Null:
+  // nothing lies inside.
+  void (*open)(Workshop&, const Volume&) = nullptr;
+};
+
+extern const Content ext_content;
+extern const Content ntfs_content;
+extern const Content btrfs_content;
+extern const Content xfs_content;
+extern const Content fat_content;
+extern const Content swap_content;
+extern const Content luks_content;
+extern const Content lvm_content;
+
+// Null: nothing is known about this type.
+[[nodiscard]] const Content* content_of(std::string_view type);
+
+// Looks at one volume, then into it: everything below runs through here.
+void measure(Workshop& shop, Volume& volume);
+void change(Workshop& shop, Volume& volume);
+void trim(Workshop& shop, const Volume& volume);
+void check(Workshop& shop, const Volume& volume);
+// Before check() in another appliance than the one that measured.
+void reopen(Workshop& shop, const Volume& volume);
+
+// "partition 2 (ext4)".
+[[nodiscard]] std::string title(const Volume& volume);
+
+// ErrorKind::refused: `because`, with the way on, which always can be to keep the partition.
+[[nodiscard]] io::Error refusal_of(const Volume& volume, const std::string& because,
+                                   const std::string& remedy);
+
+// Above `minimum`, as the options say, or else `share_percent` of it, at least `least`.
+[[nodiscard]] std::uint64_t slack_above(std::uint64_t minimum, const ShrinkOptions& options,
+                                        std::uint64_t least, unsigned share_percent);
+
+// Decides for `target` bytes, in whole MiB, or to keep it where that saves nothing.
+void aim_for(Volume& volume, std::uint64_t target);
+
+// Fills type, label and uuid by what blkid sees on the volume's device.
+void identify(Shell& shell, Volume& volume);
+
+[[nodiscard]] std::uint64_t size_of_device(Shell& shell, const std::string& device);
+
+// Mounted while it lives, on /sysroot.
+class Mount {
+ public:
+  Mount(Shell& shell, const std::string& device, std::string_view options);
+  Mount(const Mount&) = delete;
+  Mount& operator=(const Mount&) = delete;
+  ~Mount();
+  // Throws when that fails.
+  void unmount();
+
+ private:
+  Shell& shell_;
+  bool mounted_ = true;
+};
+void trim_mounted(Workshop& shop, const Volume& volume);
+
+}  // namespace imgtool::guest

@@ -1,0 +1,123 @@
+// ext2, ext3, ext4.
+#include <fmt/format.h>
+
+#include "imgtool/guest/content.hpp"
+#include "imgtool/guest/trouble.hpp"
+#include "io/byte_range.hpp"
+
+namespace imgtool::guest {
+namespace {
+
+constexpr std::uint64_t least_ext_slack = 64 * io::MiB;
+constexpr unsigned ext_slack_percent = 5;
+constexpr unsigned most_ext_tries = 6;
+constexpr unsigned most_minimal_rounds = 3;
+// resize2fs -P is known to run for ever on damaged file systems.
+constexpr unsigned most_ext_seconds = 1800;
+
+struct ExtNumbers {
+  std::uint64_t block_size = 0;
+  std::uint64_t blocks = 0;
+  std::uint64_t free_blocks = 0;
+  std::string features;
+};
+
+ExtNumbers read_ext(Shell& shell, const Volume& volume) {
+  const std::string text =
+      shell.must("reading the superblock of " + title(volume),
+                 fmt::format("dumpe2fs -h {} 2>/dev/null", sh_word(volume.device)));
+  ExtNumbers numbers;
+  numbers.block_size = number_after(text, "\nBlock size:");
+  numbers.blocks = number_after(text, "\nBlock count:");
+  numbers.free_blocks = number_after(text, "\nFree blocks:");
+  const auto begin = text.find("Filesystem features:");
+  numbers.features = text.substr(begin, text.find('\n', begin) - begin) + ' ';
+  return numbers;
+}
+
+// The last line of e2fsck -n is about blocks in use; what it found stands before.
+std::string ext_fault(Shell& shell, const Volume& volume) {
+  const auto found =
+      shell.run(fmt::format("timeout {} e2fsck -fn {}", most_ext_seconds, sh_word(volume.device)));
+  if (found.code == 0) return "";
+  if (found.code == 124) return "checking it takes too long";
+  const auto begin = found.out.find("\n\n");
+  std::string line = found.out.substr(begin == std::string::npos ? 0 : begin + 2);
+  line = line.substr(0, line.find('\n'));
+  return line.empty() ? found.complaint() : line;
+}
+
+std::uint64_t ext_minimum(Shell& shell, const Volume& volume, const ExtNumbers& numbers) {
+  const std::string text = shell.must("measuring " + title(volume),
+                                      fmt::format("timeout {} resize2fs -P {} 2>/dev/null",
+                                                  most_ext_seconds, sh_word(volume.device)));
+  return number_after(text, "minimum size of the filesystem:") * numbers.block_size;
+}
+
+void measure_ext(Workshop& shop, Volume& volume) {
+  const ExtNumbers numbers = read_ext(shop.shell, volume);
+  volume.used = (numbers.blocks - numbers.free_blocks) * numbers.block_size;
+  if (numbers.features.find(" needs_recovery ") != std::string::npos) {
+    throw refusal_of(volume, "was not unmounted: its journal holds changes",
+                     "start its system and shut it down");
+  }
+  if (const std::string fault = ext_fault(shop.shell, volume); !fault.empty()) {
+    throw refusal_of(volume, "is damaged: " + fault, "repair it (e2fsck -f)");
+  }
+  if (!shop.options.change_sizes) return;
+  if (numbers.features.find(" stable_inodes ") != std::string::npos) {
+    volume.keep("its feature stable_inodes forbids it");
+    return;
+  }
+  volume.minimum = ext_minimum(shop.shell, volume, numbers);
+  aim_for(volume, *volume.minimum + slack_above(*volume.minimum, shop.options, least_ext_slack,
+                                                ext_slack_percent));
+}
+
+// The estimate gets better the smaller the file system is.
+void shrink_to_minimum(Workshop& shop, Volume& volume) {
+  const ExtNumbers numbers = read_ext(shop.shell, volume);
+  for (unsigned round = 0; round < most_minimal_rounds; ++round) {
+    const std::uint64_t least =
+        io::align_up(ext_minimum(shop.shell, volume, numbers), numbers.block_size);
+    if (io::align_up(least, io::MiB) >= volume.new_size) return;
+    const auto done =
+        shop.shell.run(fmt::format("resize2fs -f {} {}", sh_word(volume.device),
+                                   io::align_up(least, io::MiB) / numbers.block_size));
+    if (done.code != 0) return;  // it is checked afterwards, whatever happened
+    volume.new_size = io::align_up(least, io::MiB);
+  }
+}
+
+void shrink_ext(Workshop& shop, Volume& volume) {
+  shop.step("shrinking " + title(volume));
+  const std::uint64_t block_size = read_ext(shop.shell, volume).block_size;
+  for (unsigned attempt = 1;; ++attempt) {
+    // It was checked a moment ago, and nobody mounted it since: -f spares the second check.
+    const auto done = shop.shell.run(
+        fmt::format("resize2fs -f {} {}", sh_word(volume.device), volume.new_size / block_size));
+    if (done.code == 0) break;
+    if (attempt == most_ext_tries || !ext_fault(shop.shell, volume).empty()) {
+      throw trouble(fmt::format("shrinking {}: {}; a larger --slack may help, or --keep {}",
+                                title(volume), done.complaint(), volume.partition));
+    }
+    volume.new_size = io::align_up(volume.new_size + volume.new_size / 50, io::MiB);
+    if (volume.new_size >= volume.size) {
+      volume.keep("could not be made smaller: " + done.complaint());
+      return;
+    }
+  }
+  if (shop.options.minimal) shrink_to_minimum(shop, volume);
+}
+
+void check_ext(Workshop& shop, const Volume& volume) {
+  if (const std::string fault = ext_fault(shop.shell, volume); !fault.empty()) {
+    throw trouble(fmt::format("{} is damaged after it was made smaller: {}", title(volume), fault));
+  }
+}
+
+}  // namespace
+
+const Content ext_content = {" ext2 ext3 ext4 ", measure_ext, shrink_ext, trim_mounted, check_ext};
+
+}  // namespace imgtool::guest

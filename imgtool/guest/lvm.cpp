@@ -1,0 +1,183 @@
+// LVM: logical volumes follow the file systems in them, are packed to the front of their physical
+// volume, and that follows.
+#include <algorithm>
+#include <map>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "imgtool/guest/content.hpp"
+#include "imgtool/guest/trouble.hpp"
+#include "io/byte_range.hpp"
+
+namespace imgtool::guest {
+namespace {
+
+using LvmRows = nlohmann::json;
+
+// Extents of a physical volume that follow one another.
+struct ExtentRun {
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+  [[nodiscard]] std::uint64_t end() const noexcept { return first + count; }
+};
+
+// What an lvm command reports, a row an object.
+LvmRows lvm_rows(Shell& shell, std::string_view what, const std::string& arguments) {
+  const std::string text = shell.must(
+      fmt::format("reading {}", what),
+      fmt::format("lvm {}s --reportformat json --units b --nosuffix {}", what, arguments));
+  try {
+    return LvmRows::parse(text).at("report").at(0).at(std::string(what));
+  } catch (const LvmRows::exception&) {
+    throw trouble(fmt::format("lvm {}s reported what nobody understands", what));
+  }
+}
+
+std::uint64_t lvm_number(const LvmRows& row, const char* key) {
+  return std::stoull(row.at(key).get<std::string>());
+}
+
+std::string lv_path(const Volume& group, const std::string& volume) {
+  return sh_word(fmt::format("{}/{}", group.group, volume));
+}
+
+void open_group(Workshop& shop, const Volume& volume) {
+  shop.shell.must("activating " + title(volume),
+                  fmt::format("lvm vgchange -ay {} && udevadm settle", sh_word(volume.group)));
+}
+
+// Why the group cannot be made smaller here; or "".
+std::string obstacle_in_group(Shell& shell, const Volume& volume, const LvmRows& pv) {
+  if (lvm_number(pv, "pv_count") != 1)
+    return "its volume group has more than one disk or partition";
+  if (lvm_number(pv, "vg_missing_pv_count") != 0) return "parts of its volume group are missing";
+  for (const LvmRows& row :
+       lvm_rows(shell, "lv", "-a --segments -o lv_name,segtype,lv_role " + sh_word(volume.group))) {
+    const std::string type = row.at("segtype");
+    if (type == "linear") continue;
+    return fmt::format("its volume group has a volume of the kind {}", type);
+  }
+  return "";
+}
+
+Volume logical_volume(Shell& shell, const Volume& group, const LvmRows& row) {
+  Volume volume;
+  const std::string name = row.at("lv_name");
+  volume.name = fmt::format("logical volume {}/{}", group.group, name);
+  volume.partition = group.partition;
+  volume.device = fmt::format("/dev/{}/{}", group.group, name);
+  volume.size = volume.new_size = lvm_number(row, "lv_size");
+  volume.group = name;
+  identify(shell, volume);
+  return volume;
+}
+
+std::uint64_t packed_size(const Volume& volume) {
+  std::uint64_t size = volume.head;
+  for (const Volume& inner : volume.inside) size += io::align_up(inner.new_size, volume.extent);
+  return io::align_up(size, io::MiB);
+}
+
+void measure_lvm(Workshop& shop, Volume& volume) {
+  const LvmRows pv = lvm_rows(shop.shell, "pv",
+                              "-o vg_name,vg_extent_size,vg_missing_pv_count,pv_count,pe_start " +
+                                  sh_word(volume.device))
+                         .at(0);
+  volume.group = pv.at("vg_name");
+  if (volume.group.empty()) {
+    volume.keep("is a physical volume of no volume group");
+    return;
+  }
+  volume.extent = lvm_number(pv, "vg_extent_size");
+  volume.head = lvm_number(pv, "pe_start");
+  const std::string obstacle = obstacle_in_group(shop.shell, volume, pv);
+  if (!obstacle.empty() && shop.options.change_sizes) {
+    volume.keep(obstacle);
+    return;
+  }
+  open_group(shop, volume);
+  for (const LvmRows& row :
+       lvm_rows(shop.shell, "lv", "-o lv_name,lv_size " + sh_word(volume.group))) {
+    volume.inside.push_back(logical_volume(shop.shell, volume, row));
+  }
+  for (Volume& inner : volume.inside) {
+    measure(shop, inner);
+    if (inner.action == Action::header_only) inner.action = Action::keep;  // it stays in its place
+    inner.new_size = std::min(io::align_up(inner.new_size, volume.extent), inner.size);
+  }
+  if (!shop.options.change_sizes) return;
+  if (packed_size(volume) >= volume.size) {
+    volume.keep("its volumes need all of it");
+    return;
+  }
+  volume.action = Action::shrink;
+  volume.new_size = packed_size(volume);
+}
+
+struct Occupation {
+  std::vector<ExtentRun> used, free;
+};
+
+Occupation read_occupation(Shell& shell, const Volume& volume) {
+  Occupation found;
+  for (const LvmRows& row : lvm_rows(
+           shell, "pv", "--segments -o pvseg_start,pvseg_size,lv_name " + sh_word(volume.device))) {
+    const ExtentRun run{lvm_number(row, "pvseg_start"), lvm_number(row, "pvseg_size")};
+    (row.at("lv_name").get<std::string>().empty() ? found.free : found.used).push_back(run);
+  }
+  return found;
+}
+
+// Moves what lies at or behind extent `end` into the gaps before it, piece by piece.
+void pack(Shell& shell, const Volume& volume, std::uint64_t end) {
+  const Occupation now = read_occupation(shell, volume);
+  std::vector<ExtentRun> gaps;
+  for (const ExtentRun& free : now.free) {
+    if (free.first < end) gaps.push_back({free.first, std::min(free.end(), end) - free.first});
+  }
+  auto gap = gaps.begin();
+  for (const ExtentRun& used : now.used) {
+    std::uint64_t from = std::max(used.first, end);
+    while (from < used.end()) {
+      while (gap != gaps.end() && gap->count == 0) ++gap;
+      if (gap == gaps.end()) throw trouble("packing " + title(volume) + ": there is no room");
+      const std::uint64_t count = std::min(gap->count, used.end() - from);
+      shell.must("packing " + title(volume),
+                 fmt::format("lvm pvmove -i 1 --alloc anywhere {0}:{1}-{2} {0}:{3}-{4}",
+                             sh_word(volume.device), from, from + count - 1, gap->first,
+                             gap->first + count - 1));
+      from += count;
+      gap->first += count;
+      gap->count -= count;
+    }
+  }
+}
+
+void change_lvm(Workshop& shop, Volume& volume) {
+  for (Volume& inner : volume.inside) {
+    change(shop, inner);
+    inner.new_size = std::min(io::align_up(inner.new_size, volume.extent), inner.size);
+    if (inner.new_size == inner.size) continue;
+    shop.shell.must("shrinking " + inner.name,
+                    fmt::format("lvm lvreduce -y -f -l {} {}", inner.new_size / volume.extent,
+                                lv_path(volume, inner.group)));
+  }
+  if (packed_size(volume) >= volume.size) {
+    volume.keep("its volumes need all of it");
+    return;
+  }
+  shop.step("packing " + title(volume));
+  volume.new_size = packed_size(volume);
+  pack(shop.shell, volume, (volume.new_size - volume.head) / volume.extent);
+  shop.shell.must("shrinking " + title(volume),
+                  fmt::format("lvm pvresize -y --setphysicalvolumesize {}b {}", volume.new_size,
+                              sh_word(volume.device)));
+}
+
+}  // namespace
+
+const Content lvm_content = {" LVM2_member ", measure_lvm, change_lvm,
+                             nullptr,         nullptr,     open_group};
+
+}  // namespace imgtool::guest

@@ -1,0 +1,43 @@
+// What is to become of the disk: shown by --plan, then done, then told as what was done.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "formats/partitions/relayout.hpp"
+#include "imgtool/guest/content.hpp"
+#include "imgtool/guest/source_disk.hpp"
+#include "imgtool/guest/volume.hpp"
+
+namespace imgtool::guest {
+
+struct Plan {
+  std::string source;
+  std::uint64_t old_size = 0;
+  std::uint64_t new_size = 0;
+  bool has_table = false;
+  std::vector<Volume> volumes;
+  std::vector<formats::partitions::Placement> placements;
+  std::vector<std::string> notes;
+
+  [[nodiscard]] const formats::partitions::Placement* placement_of(unsigned partition) const;
+};
+
+// Where everything goes, for the sizes that the volumes have now. `disk` shows the old disk: the
+// source, or what the appliance made of it.
+[[nodiscard]] formats::partitions::Relayout lay_out(formats::DiskView& disk,
+                                                    const SourceDisk& source,
+                                                    const std::vector<Volume>& volumes);
+
+// Notes about what moves, for people.
+void add_notes(Plan& plan, const SourceDisk& source);
+
+// Lines for people, escaped; made to fit `width`.
+[[nodiscard]] std::string to_text(const Plan& plan, std::optional<std::size_t> width);
+[[nodiscard]] nlohmann::ordered_json to_json(const Plan& plan);
+
+}  // namespace imgtool::guest

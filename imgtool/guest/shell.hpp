@@ -1,0 +1,39 @@
+// Commands in the appliance, as the tools for file systems use them.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace imgtool::guest {
+
+struct CommandResult {
+  int code = 0;
+  std::string out;
+  std::string err;
+
+  // What a person wants to see of a failure: the last line that says something.
+  [[nodiscard]] std::string complaint() const;
+};
+
+class Shell {
+ public:
+  virtual ~Shell() = default;
+
+  // Runs a line of sh. Throws io::Error when the appliance is gone; a command that fails is a
+  // result.
+  virtual CommandResult run(const std::string& command) = 0;
+
+  // One that has to succeed; gives its standard output. `doing` is for the message: "measuring
+  // partition 2".
+  std::string must(std::string_view doing, const std::string& command);
+};
+
+// `text` as one word for sh.
+[[nodiscard]] std::string sh_word(std::string_view text);
+
+// The number behind `label` and white space or a colon: number_after("Block count:  12", "Block
+// count"). Throws io::Error when it is not there.
+[[nodiscard]] std::uint64_t number_after(std::string_view text, std::string_view label);
+
+}  // namespace imgtool::guest

@@ -1,0 +1,194 @@
+// imgtool shrink SRC DST
+#include <chrono>
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <nlohmann/json.hpp>
+
+#include "imgtool/command.hpp"
+#include "imgtool/escape.hpp"
+#include "imgtool/exit_code.hpp"
+#include "imgtool/guest/shrink_job.hpp"
+#include "imgtool/human.hpp"
+#include "imgtool/image_options.hpp"
+#include "imgtool/job.hpp"
+#include "imgtool/progress.hpp"
+#include "imgtool/report.hpp"
+#include "imgtool/text_output.hpp"
+#include "imgtool/usage_error.hpp"
+
+namespace imgtool {
+namespace {
+
+using guest::Plan;
+using guest::ShrinkJob;
+using guest::ShrinkOptions;
+using guest::Steps;
+
+struct ShrinkCommandOptions {
+  ShrinkOptions shrink;
+  std::optional<std::string> output;
+  std::vector<std::string> keep;
+  std::vector<std::string> keys;
+  JobOptions job;
+};
+
+void describe_common(CommandLine& line, ShrinkCommandOptions& o) {
+  ShrinkOptions& shrink = o.shrink;
+  line.argument("SRC", shrink.source, "raw or qcow2 image, or disk; never written to");
+  line.argument("DST", o.output, "image to make; may be left out with --plan");
+  line.option("format,f", format_into(shrink.open.format),
+              "format of SRC (default: its content decides)");
+  line.option("follow-references", flag_into(shrink.open.follow_references),
+              "open the files that SRC names");
+  output_options(line, shrink.target);
+  line.option("plan", flag_into(shrink.plan_only), "tell what would be done, and do nothing");
+  line.option("keep", texts_into(o.keep, "PART"),
+              "leave this partition as it is, byte for byte; it may be moved");
+  line.option("key", texts_into(o.keys, "[PART:]FILE"),
+              "a file with the passphrase of the LUKS in this partition, or in any");
+  line.option("strict", flag_into(shrink.strict),
+              "refuse where a partition would have to be kept as it is");
+  line.option("verify",
+              choice_into(shrink.verify, {{"full", guest::VerifyChoice::full},
+                                          {"quick", guest::VerifyChoice::quick}}),
+              "full: checkers of file systems read the new image before it gets its name, in a "
+              "second appliance; quick: only tables and sizes are looked at");
+  line.option("work-dir", text_into(shrink.work_folder, "DIR"),
+              "where the overlay goes, which holds what is changed (default: beside DST)");
+  line.option("fixed-appliance", text_into(shrink.fixed_appliance, "DIR"),
+              "a ready-made appliance of libguestfs, for hosts that cannot build one");
+  line.option("threads", count_into(shrink.threads, 1, most_threads),
+              "threads for compressing, and as many for decompressing");
+  line.option("rate", size_into(shrink.rate), "at most so many bytes a second; 0 is no limit");
+  line.force_option(shrink.target.force);
+  line.job_options(o.job);
+  line.exit_code(exit_code::refused,
+                 "SRC is in use, damaged or hibernated, or has snapshots; or DST exists");
+  line.exit_code(exit_code::differs, "what was written is not as it must be; DST was not made");
+}
+
+// "3:FILE", or "FILE".
+guest::KeyFile key_file(const std::string& word) {
+  const auto colon = word.find(':');
+  const bool numbered =
+      colon != std::string::npos && colon > 0 && word.find_first_not_of("0123456789") == colon;
+  if (!numbered) return {std::nullopt, word};
+  return {static_cast<unsigned>(parse_count(word.substr(0, colon), 0, 1U << 20)),
+          word.substr(colon + 1)};
+}
+
+void understand(ShrinkCommandOptions& o) {
+  if (!o.output && !o.shrink.plan_only) throw UsageError("argument DST is missing");
+  o.shrink.output = o.output.value_or("");
+  for (const std::string& word : o.keep) {
+    o.shrink.keep.push_back(static_cast<unsigned>(parse_count(word, 0, 1U << 20)));
+  }
+  for (const std::string& word : o.keys) o.shrink.keys.push_back(key_file(word));
+  if (o.shrink.minimal && o.shrink.slack) {
+    throw UsageError("--minimal and --slack exclude each other");
+  }
+}
+
+void print_plan(const Plan& plan, bool json) {
+  if (json) {
+    print_json(guest::to_json(plan));
+    return;
+  }
+  const auto screen = FdOutput(STDOUT_FILENO).screen();
+  print(guest::to_text(plan, screen ? std::optional<std::size_t>(screen->columns) : std::nullopt));
+}
+
+void report_result(const ShrinkJob& job, const ShrinkOptions& o, double seconds, bool json) {
+  const guest::Written& written = job.written();
+  if (json) {
+    auto document = guest::to_json(job.plan());
+    document["image"] = o.output;
+    document["format"] = formats::name_of(written.format);
+    document["data-bytes"] = written.data_bytes;
+    if (written.file_bytes) document["file-bytes"] = *written.file_bytes;
+    document["seconds"] = seconds;
+    print_json(document);
+    return;
+  }
+  print_plan(job.plan(), false);
+  std::string text = fmt::format("{}: {}, {}", o.output, human_size(job.plan().new_size),
+                                 formats::name_of(written.format));
+  if (o.target.compress && written.file_bytes) {
+    text += fmt::format(" of {}", human_size(*written.file_bytes));
+  }
+  text += fmt::format("; {} data, in {}", human_size(written.data_bytes), human_duration(seconds));
+  print(terminal_text(text) + "\n");
+}
+
+int run_job(const CommandLine& line, ShrinkCommandOptions& o) {
+  understand(o);
+  const bool json = line.common().json;
+  const auto begin = std::chrono::steady_clock::now();
+  const auto ring = make_ring(o.job, 64);
+  Steps steps(o.shrink.plan_only ? o.shrink.source : o.shrink.output, o.job);
+  ShrinkJob job(*ring, o.shrink, steps);
+  job.look();
+  if (o.shrink.plan_only) {
+    steps.finish();
+    print_plan(job.plan(), json);
+    return exit_code::done;
+  }
+  job.work();
+  {
+    Progress progress({o.shrink.output}, o.job);
+    job.write(progress);
+    progress.finish();
+  }
+  job.verify();
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
+  report_result(job, o.shrink, seconds.count(), json);
+  return exit_code::done;
+}
+
+}  // namespace
+
+int run_shrink(const Arguments& arguments) {
+  ShrinkCommandOptions o;
+  o.shrink.threads = all_threads();
+  CommandLine line(
+      "shrink",
+      "Makes a smaller disk of SRC: file systems, partitions and the disk itself, in a new image. "
+      "The file systems are worked on by their own tools in a small virtual machine (libguestfs), "
+      "in an overlay; SRC is only read. Numbers, GUIDs, labels and boot code stay.");
+  describe_common(line, o);
+  line.option("slack", size_into(o.shrink.slack),
+              "room to leave in each file system above its minimum (default: 5 %, at least 64M; "
+              "NTFS: 10 %, at least 64M, 512M above 4G; btrfs: none)");
+  line.option("minimal", flag_into(o.shrink.minimal), "leave none, and try for less");
+  line.option("xfs",
+              choice_into(o.shrink.xfs, {{"keep", guest::XfsChoice::keep},
+                                         {"recreate", guest::XfsChoice::recreate}}),
+              "XFS cannot be made smaller: keep it, or make it anew with the same UUID, label and "
+              "features and copy the files");
+  line.option("drop-swap-content", flag_into(o.shrink.drop_swap_content),
+              "give up the session of a hibernated Linux in a swap area");
+  line.example("imgtool shrink --plan golden.img", "what would be done");
+  line.example("imgtool shrink -c golden.img small.qcow2", "a smaller disk, compressed");
+  if (const auto exit = line.parse(arguments)) return *exit;
+  return run_job(line, o);
+}
+
+int run_sparsify(const Arguments& arguments) {
+  ShrinkCommandOptions o;
+  o.shrink.threads = all_threads();
+  o.shrink.change_sizes = false;
+  CommandLine line(
+      "sparsify",
+      "Makes an image of the same disk without the free space of its file systems, also where "
+      "convert --drop-free cannot tell what is free: in LUKS with its key, in thin LVM, in btrfs "
+      "on several partitions. They are trimmed in a small virtual machine (libguestfs), in an "
+      "overlay; SRC is only read.");
+  describe_common(line, o);
+  line.example("imgtool sparsify -c --key 3:passphrase golden.img thin.qcow2",
+               "what is free inside LUKS, too");
+  if (const auto exit = line.parse(arguments)) return *exit;
+  return run_job(line, o);
+}
+
+}  // namespace imgtool

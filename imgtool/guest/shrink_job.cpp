@@ -1,0 +1,266 @@
+#include "imgtool/guest/shrink_job.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include "formats/free_space.hpp"
+#include "formats/qcow2/writer.hpp"
+#include "imgtool/free_space.hpp"
+#include "imgtool/guest/trouble.hpp"
+#include "imgtool/human.hpp"
+#include "imgtool/job.hpp"
+#include "imgtool/signals.hpp"
+#include "imgtool/usage_error.hpp"
+#include "io/error.hpp"
+#include "io/task_group.hpp"
+
+namespace imgtool::guest {
+namespace {
+
+using formats::Format;
+
+// Of the overlay, beside what is moved: tables, journals, what a mount writes.
+constexpr std::uint64_t spare_room = 64 * io::MiB;
+constexpr const char* overlay_name = "overlay.qcow2";
+constexpr const char* scratch_name = "scratch.qcow2";
+constexpr const char* scratch_device = "/dev/sdb";
+
+std::string folder_of(const std::string& path) {
+  const auto folder = std::filesystem::path(path).parent_path();
+  return folder.empty() ? "." : folder.string();
+}
+
+}  // namespace
+
+ShrinkJob::ShrinkJob(io::Ring& ring, ShrinkOptions& options, Steps& steps)
+    : ring_(ring),
+      options_(options),
+      steps_(steps),
+      workers_(options.threads),
+      source_(ring, options) {
+  if (!options_.plan_only) refuse_output();
+  plan_.source = options_.source;
+  plan_.old_size = plan_.new_size = source_.size();
+  plan_.has_table = source_.layout().kind != formats::partitions::TableKind::none;
+  plan_.volumes = source_.volumes();
+}
+
+void ShrinkJob::refuse_output() const {
+  if (options_.output == "-") throw UsageError("DST: the new image needs a file of its own");
+  std::error_code error;
+  const auto status = std::filesystem::status(options_.output, error);
+  if (!std::filesystem::exists(status)) return;
+  if (!std::filesystem::is_regular_file(status)) {
+    throw io::Error::refusal(options_.output,
+                             "is not a regular file; make an image, then write it with burn");
+  }
+  if (!options_.target.force) {
+    throw io::Error::refusal(options_.output, "exists already; --force replaces it");
+  }
+}
+
+// A qcow2 file in which nothing is stored yet: all is as in the source, or zeros.
+void ShrinkJob::make_qcow2(const std::string& path, bool over_source) {
+  io::File file(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+  formats::qcow2::WriterOptions options;
+  if (over_source) {
+    options.create.backing_file = source_.absolute_path();
+    options.create.backing_format = formats::name_of(source_.format());
+  }
+  const std::uint64_t size = formats::qcow2::virtual_size_for(source_.size());
+  if (const auto fault = formats::qcow2::fault_of(options.create, size); !fault.empty()) {
+    throw io::Error::refusal(options_.source, "an overlay over it cannot be made: " + fault);
+  }
+  // Of a target that is told of no backing content, zeros are what is not stored.
+  formats::qcow2::Qcow2Target target(ring_, file, size, options);
+  io::run_task(ring_, target.zero({0, size}));
+  io::run_task(ring_, target.finish());
+}
+
+void ShrinkJob::launch() {
+  folder_ = std::make_unique<WorkFolder>(options_.work_folder.value_or(
+      options_.output.empty() ? std::filesystem::temp_directory_path().string()
+                              : folder_of(options_.output)));
+  std::vector<Drive> drives;
+  make_qcow2(folder_->file(overlay_name), true);
+  drives.push_back({folder_->file(overlay_name), "qcow2", false, source_.layout().sector_size});
+  if (options_.xfs == XfsChoice::recreate) {
+    make_qcow2(folder_->file(scratch_name), false);
+    drives.push_back({folder_->file(scratch_name), "qcow2"});
+  }
+  steps_.begin("launching the appliance");
+  appliance_ = std::make_unique<Appliance>(
+      drives, ApplianceOptions{options_.fixed_appliance, folder_->path()}, stop_flag());
+  if (!appliance_->note().empty()) steps_.say(appliance_->note());
+}
+
+Workshop ShrinkJob::workshop(Shell& shell, Appliance* appliance) {
+  return {shell, options_, [this](const std::string& step) { steps_.begin(step); }, appliance,
+          scratch_device};
+}
+
+void ShrinkJob::look() {
+  launch();
+  Workshop shop = workshop(*appliance_, appliance_.get());
+  for (Volume& volume : plan_.volumes) {
+    const std::uint64_t there = size_of_device(*appliance_, volume.device);
+    if (there != volume.size) {
+      throw trouble(
+          fmt::format("{} has {} bytes here, and there {}", volume.name, volume.size, there));
+    }
+    measure(shop, volume);
+    for_each_volume(volume, [this](Volume& one) {
+      if (!one.used) one.used = source_.used_in(one.name);
+      one.mapped = one.mapped || source_.used_in(one.name).has_value();
+      const bool alone = one.inside.empty() && !options_.keeps(one.partition) && !one.hashed;
+      one.trim = alone && (one.trim || !one.mapped || (one.type == "ntfs" && one.changes()));
+    });
+  }
+  update_plan(source_.source());
+  refuse_by_strictness();
+}
+
+void ShrinkJob::update_plan(io::Source& disk) {
+  if (options_.change_sizes) {
+    formats::DiskView view(ring_, disk);
+    const auto relayout = lay_out(view, source_, plan_.volumes);
+    plan_.new_size = relayout.disk_size;
+    plan_.placements = relayout.placements;
+  }
+  add_notes(plan_, source_);
+}
+
+bool ShrinkJob::saves_anything() const { return plan_.new_size < plan_.old_size; }
+
+void ShrinkJob::refuse_by_strictness() const {
+  if (!options_.strict) return;
+  for (const Volume& volume : plan_.volumes) {
+    for_each_volume(volume, [&](const Volume& one) {
+      const bool wanted = options_.keeps(one.partition) || one.type == "vfat" || one.minimum;
+      if (one.changes() || one.why_kept.empty() || wanted) return;
+      throw io::Error::refusal(
+          options_.source,
+          fmt::format("{} would be kept as it is, which --strict forbids: {}{}", title(one),
+                      one.why_kept, one.remedy.empty() ? "" : "; " + one.remedy));
+    });
+  }
+}
+
+void ShrinkJob::check_room() {
+  std::uint64_t needed = spare_room;
+  for (const Volume& volume : plan_.volumes) {
+    for_each_volume(volume, [&](const Volume& one) {
+      if (one.action != Action::shrink && one.action != Action::recreate) return;
+      const bool all = one.action == Action::recreate;
+      const std::uint64_t moved = source_.used_behind(one, all ? 0 : one.new_size);
+      needed += (all ? 2 * one.used.value_or(moved) : moved) + one.new_size / 100;
+    });
+  }
+  const std::uint64_t room = folder_->room();
+  if (room >= needed) return;
+  throw io::Error::refusal(
+      folder_->path(),
+      fmt::format("the work needs up to {} here, and {} are left; --work-dir names another place",
+                  human_size(needed), human_size(room)));
+}
+
+void ShrinkJob::work() {
+  check_room();
+  Workshop shop = workshop(*appliance_, appliance_.get());
+  for (Volume& volume : plan_.volumes) change(shop, volume);
+  for (const Volume& volume : plan_.volumes) trim(shop, volume);
+  for (const Volume& volume : plan_.volumes) check(shop, volume);
+  steps_.begin("shutting the appliance down");
+  appliance_->shutdown();
+  appliance_.reset();
+  source_.check_unchanged();
+  open_result();
+  steps_.finish();
+}
+
+void ShrinkJob::open_result() {
+  formats::OpenOptions open;
+  open.format = Format::qcow2;
+  open.follow_references = true;  // it names our own source
+  open.workers = &workers_;
+  open.stop = &stop_flag();
+  overlay_ = formats::open_image(ring_, folder_->file(overlay_name), open);
+  io::Source* disk = overlay_.get();
+  if (options_.change_sizes) {
+    formats::DiskView view(ring_, *overlay_);
+    auto relayout = lay_out(view, source_, plan_.volumes);
+    plan_.new_size = relayout.disk_size;
+    plan_.placements = relayout.placements;
+    relaid_ = formats::partitions::relaid_source(*overlay_, std::move(relayout));
+    disk = relaid_.get();
+  }
+  add_notes(plan_, source_);
+  find_free_space(*disk);
+}
+
+// What the host's maps know to be free does not come along, except in partitions that are kept.
+void ShrinkJob::find_free_space(io::Source& disk) {
+  formats::DiskView view(ring_, disk);
+  const formats::FreeSpace found = formats::find_free_space(view);
+  std::vector<io::ByteRange> free;
+  for (const io::ByteRange& range : found.free) {
+    std::vector<io::ByteRange> left = {range};
+    for (const formats::partitions::Placement& one : plan_.placements) {
+      if (!options_.keeps(one.number)) continue;
+      const io::ByteRange kept{one.new_start, one.new_length};
+      std::erase_if(left, [&](const io::ByteRange& r) { return !intersection(r, kept).empty(); });
+    }
+    free.insert(free.end(), left.begin(), left.end());
+  }
+  result_ = std::make_unique<io::ZeroRanges>(
+      disk, std::move(free),
+      io::align_up(overlay_->cluster_size(), std::uint64_t{io::buffer_alignment}));
+}
+
+void ShrinkJob::open_output() {
+  OutputPlan plan = plan_output(options_.target, options_.output, result_->size());
+  check_plan(plan, result_->size());
+  written_.format = plan.format;
+  output_ = std::make_unique<ImageOutput>(ring_, std::move(plan), result_->size(), source_.paths(),
+                                          workers_, nullptr, stop_flag());
+}
+
+void ShrinkJob::write(io::CopyObserver& observer) {
+  open_output();
+  const std::uint64_t size = result_->size().value();
+  const std::string warning = check_free_space(ring_, *result_, output_->plan(), workers_);
+  if (!warning.empty()) steps_.say(warning);
+  io::CopyOptions copy_options;
+  copy_options.bytes_per_second = options_.rate;
+  copy_options.chunk_size = std::max(default_chunk, overlay_->cluster_size());
+  std::vector<io::CopyTarget> copies(1);
+  try {
+    output_->start();
+    output_->suit(copy_options, options_.threads);
+    copies.front().target = &output_->target();
+    io::Copier copier(ring_, *result_, copies, copy_options, observer, stop_flag());
+    copier.run({io::ByteRange{0, size}});
+    if (stop_flag().load() != 0) {
+      throw io::Error(io::ErrorKind::cancelled, options_.source, "stopped");
+    }
+    if (copies.front().error) throw *copies.front().error;
+    source_.check_unchanged();
+    observer.begin(io::Phase::flush, 0, std::nullopt);
+    output_->complete();
+    observer.end(io::Phase::flush, 0);
+  } catch (const io::Error& error) {
+    if (error.error_number() != ENOSPC) throw;
+    const io::CopyTarget& copy = copies.front();
+    throw no_space_error(
+        error, options_.output,
+        {copy.data_bytes + copy.zero_bytes, output_->file_bytes().value_or(copy.data_bytes), size});
+  }
+  written_.file_bytes = output_->file_bytes();
+  written_.data_bytes = output_->content_bytes().value_or(copies.front().data_bytes);
+}
+
+}  // namespace imgtool::guest

@@ -1,0 +1,47 @@
+// What `imgtool shrink` and `imgtool sparsify` are asked to do.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "formats/image.hpp"
+#include "imgtool/image_output.hpp"
+
+namespace imgtool::guest {
+
+enum class XfsChoice : std::uint8_t { keep, recreate };
+enum class VerifyChoice : std::uint8_t { full, quick };
+
+// A file that holds the key of LUKS.
+struct KeyFile {
+  std::optional<unsigned> partition;  // nothing: of any
+  std::string path;
+};
+
+struct ShrinkOptions {
+  std::string source;
+  std::string output;  // empty: the plan is all that is wanted
+  formats::OpenOptions open;
+  OutputOptions target;
+  unsigned threads = 1;
+  std::uint64_t rate = 0;
+
+  bool change_sizes = true;  // false: sparsify
+  bool plan_only = false;
+  std::optional<std::uint64_t> slack;  // bytes above each file system's minimum
+  bool minimal = false;
+  std::vector<unsigned> keep;  // partitions that stay as they are
+  XfsChoice xfs = XfsChoice::keep;
+  bool drop_swap_content = false;
+  bool strict = false;
+  VerifyChoice verify = VerifyChoice::full;
+  std::optional<std::string> work_folder;
+  std::vector<KeyFile> keys;
+  std::optional<std::string> fixed_appliance;
+
+  [[nodiscard]] bool keeps(unsigned partition) const;
+};
+
+}  // namespace imgtool::guest

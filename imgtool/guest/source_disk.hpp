@@ -1,0 +1,59 @@
+// The image that is to be made smaller, as the host sees it before the appliance is launched: it
+// is opened for reading only, known to be at rest, and its partitions and maps are read.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "formats/free_space.hpp"
+#include "formats/partitions/layout.hpp"
+#include "imgtool/guest/shrink_options.hpp"
+#include "imgtool/guest/volume.hpp"
+#include "imgtool/image_source.hpp"
+#include "io/ring.hpp"
+
+namespace imgtool::guest {
+
+class SourceDisk {
+ public:
+  // Throws io::Error, ErrorKind::refused with the remedy for: a source in use, snapshots in it,
+  // formats that QEMU cannot read; file systems that are damaged, hibernated or not unmounted,
+  // unless their partition is kept. `ring` and `options` outlive it.
+  SourceDisk(io::Ring& ring, const ShrinkOptions& options);
+
+  [[nodiscard]] io::Source& source() { return source_.source(); }
+  [[nodiscard]] const std::string& path() const { return options_.source; }
+  [[nodiscard]] std::string absolute_path() const;
+  [[nodiscard]] formats::Format format() const { return source_.image()->format(); }
+  [[nodiscard]] std::uint64_t size() const;
+  [[nodiscard]] const formats::partitions::Layout& layout() const { return layout_; }
+  [[nodiscard]] const formats::FreeSpace& free_space() const { return free_; }
+  [[nodiscard]] std::vector<std::string> paths() const { return source_.paths(); }
+
+  // One for each partition, or one for the whole disk.
+  [[nodiscard]] std::vector<Volume> volumes() const;
+  // Windows starts from this MBR: its partitions are found by their offsets.
+  [[nodiscard]] bool windows_mbr() const;
+  // What is in use of a container, as far as the host can tell.
+  [[nodiscard]] std::optional<std::uint64_t> used_in(const std::string& container) const;
+  // Bytes in use at or behind `offset` of the container, at most.
+  [[nodiscard]] std::uint64_t used_behind(const Volume& volume, std::uint64_t offset) const;
+
+  void check_unchanged() const { source_.check_unchanged(); }
+
+ private:
+  void refuse_if_used() const;
+  void refuse_other_formats() const;
+  void refuse_snapshots() const;
+  void refuse_unsafe_content();
+  void refuse_unknown_partitions() const;
+  [[nodiscard]] const formats::Container* container(const std::string& name) const;
+
+  io::Ring& ring_;
+  const ShrinkOptions& options_;
+  ImageSource source_;
+  formats::partitions::Layout layout_;
+  formats::FreeSpace free_;
+};
+
+}  // namespace imgtool::guest

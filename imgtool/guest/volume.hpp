@@ -1,0 +1,69 @@
+// One line of the plan: a piece of the disk, what lies in it, and what becomes of that. A
+// partition, what a key unlocks, a logical volume; one lies in the other.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace imgtool::guest {
+
+enum class Action : std::uint8_t {
+  keep,         // all bytes as they are
+  shrink,       // made smaller where it is
+  recreate,     // made anew, smaller, with the same files
+  header_only,  // swap: only what its header says comes along
+};
+
+struct Volume {
+  std::string name;         // "partition 2", "logical volume vg/root": escape before printing
+  unsigned partition = 0;   // the one it lies in; 0: the whole disk
+  std::string device;       // in the appliance
+  std::string type;         // as blkid spells it; empty: unknown
+  std::string label, uuid;  // raw bytes from the disk: escape before printing
+  std::uint64_t size = 0;   // bytes, of the piece of the disk
+
+  // Of what lies in it; nothing where nobody knows.
+  std::optional<std::uint64_t> used;
+  std::optional<std::uint64_t> minimum;
+
+  Action action = Action::keep;
+  std::uint64_t new_size = 0;  // of the piece
+  std::string why_kept;        // a clause; empty when nothing is to be explained
+  std::string remedy;
+  std::vector<std::string> notes;  // what the user should know, a sentence each
+
+  // The host's own map says what is free in it, so nothing has to be trimmed.
+  bool mapped = false;
+  bool trim = false;
+  bool hashed = false;  // somebody has hashed its blocks, the free ones too
+
+  std::uint64_t head = 0;  // bytes in front of what lies inside
+  std::vector<Volume> inside;
+  // Of an LVM volume group.
+  std::string group;
+  std::uint64_t extent = 0;  // bytes
+
+  [[nodiscard]] bool changes() const noexcept { return action != Action::keep; }
+  void keep(std::string because, std::string what_to_do = "") {
+    action = Action::keep;
+    new_size = size;
+    why_kept = std::move(because);
+    remedy = std::move(what_to_do);
+  }
+};
+
+// Calls `f` for the volume and all that lies in it, the innermost first.
+template <typename F>
+void for_each_volume(Volume& volume, const F& f) {
+  for (Volume& inner : volume.inside) for_each_volume(inner, f);
+  f(volume);
+}
+template <typename F>
+void for_each_volume(const Volume& volume, const F& f) {
+  for (const Volume& inner : volume.inside) for_each_volume(inner, f);
+  f(volume);
+}
+
+}  // namespace imgtool::guest
