@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <ranges>
 #include <string_view>
 
 #include <fmt/format.h>
@@ -22,7 +23,7 @@ namespace imgtool::guest {
 namespace {
 
 constexpr const char* key_path = "/tmp/key";
-constexpr std::size_t most_console = 64 * 1024;
+constexpr std::size_t most_console = std::size_t{64} * 1024;
 constexpr auto watch_interval = std::chrono::milliseconds(50);
 
 // What libguestfs or the machine says, and what helps. The first that fits.
@@ -154,7 +155,21 @@ void Appliance::launch(const std::vector<Drive>& drives, bool force_emulation) {
   guestfs_set_tmpdir(g, options_.temporary_folder.c_str());
   for (const Drive& drive : drives) add(drive);
   if (guestfs_launch(g) != 0) fail("launching it");
-  run("udevadm settle");  // else the devices of partitions may not be there yet
+  find_devices(drives.size());
+}
+
+// Drives have the SCSI targets 0, 1, 2 ... in the order in which they were added.
+void Appliance::find_devices(std::size_t count) {
+  const std::string text =
+      must("looking for its disks",
+           "udevadm settle; for d in /sys/block/sd*; do "
+           "echo \"$(basename $(readlink -f $d/device)):/dev/${d##*/}\"; done | "
+           "sort -t : -k 1,1n -k 2,2n -k 3,3n -k 4,4n | cut -d : -f 5");
+  devices_.clear();
+  for (const auto line : std::views::split(std::string_view(text), '\n')) {
+    if (devices_.size() < count) devices_.emplace_back(line.begin(), line.end());
+  }
+  if (devices_.size() < count || devices_.back().empty()) throw trouble("its disks are missing");
 }
 
 void Appliance::add(const Drive& drive) {

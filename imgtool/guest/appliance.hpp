@@ -22,7 +22,7 @@ struct guestfs_h;
 
 namespace imgtool::guest {
 
-// A disk of the appliance: /dev/sda, /dev/sdb and so on, in the order given.
+// A disk of the appliance; see device_of().
 struct Drive {
   std::string path;
   std::string format;  // "raw", "qcow2"
@@ -54,6 +54,10 @@ class Appliance final : public Shell {
   // Whether a group of programs is in it, as libguestfs calls them: "ntfsprogs", "xfs".
   [[nodiscard]] bool has(const std::string& group);
 
+  // Where commands find the drive of this number. Kernels name disks in the order in which they
+  // come up, which is another one every time.
+  [[nodiscard]] const std::string& device_of(std::size_t drive) const { return devices_.at(drive); }
+
   // KVM failed, and why; else "".
   [[nodiscard]] const std::string& note() const noexcept { return note_; }
 
@@ -69,6 +73,7 @@ class Appliance final : public Shell {
 
   void launch(const std::vector<Drive>& drives, bool force_emulation);
   void add(const Drive& drive);
+  void find_devices(std::size_t count);
   void kill_machine() noexcept;
   void watch(const std::stop_token& end) noexcept;
   [[noreturn]] void fail(const std::string& doing);
@@ -78,6 +83,7 @@ class Appliance final : public Shell {
   const io::StopFlag& stop_;
   Handle handle_;
   std::string note_;
+  std::vector<std::string> devices_;
   std::string console_;  // the end of what the machine said while it started
   // When KVM is given up, in the clock's ticks; 0: never.
   std::atomic<Clock::rep> patience_ends_{0};

@@ -127,7 +127,7 @@ std::uint64_t size_of_device(Shell& shell, const std::string& device) {
   const std::string said = shell.must(
       "measuring " + device,
       fmt::format(
-          "n=0; while ! test -b {0} && test $n -lt 600; do sleep 0.1; n=$((n + 1)); done; "
+          "n=0; while ! test -b {0} && test $n -lt 100; do sleep 0.1; n=$((n + 1)); done; "
           "udevadm settle; blockdev --getsize64 {0} >/tmp/size && echo size $(cat /tmp/size)",
           sh_word(device)));
   return number_after(said, "size");

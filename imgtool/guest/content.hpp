@@ -73,6 +73,9 @@ void reopen(Workshop& shop, const Volume& volume);
 [[nodiscard]] io::Error refusal_of(const Volume& volume, const std::string& because,
                                    const std::string& remedy);
 
+inline constexpr const char* not_unmounted = "was not unmounted: its journal holds changes";
+inline constexpr const char* shut_down = "start its system and shut it down";
+
 // Above `minimum`, as the options say, or else `share_percent` of it, at least `least`.
 [[nodiscard]] std::uint64_t slack_above(std::uint64_t minimum, const ShrinkOptions& options,
                                         std::uint64_t least, unsigned share_percent);

@@ -58,8 +58,7 @@ void measure_ext(Workshop& shop, Volume& volume) {
   const ExtNumbers numbers = read_ext(shop.shell, volume);
   volume.used = (numbers.blocks - numbers.free_blocks) * numbers.block_size;
   if (numbers.features.find(" needs_recovery ") != std::string::npos) {
-    throw refusal_of(volume, "was not unmounted: its journal holds changes",
-                     "start its system and shut it down");
+    throw refusal_of(volume, not_unmounted, shut_down);
   }
   if (const std::string fault = ext_fault(shop.shell, volume); !fault.empty()) {
     throw refusal_of(volume, "is damaged: " + fault, "repair it (e2fsck -f)");

@@ -28,7 +28,8 @@ LvmRows lvm_rows(Shell& shell, std::string_view what, const std::string& argumen
       fmt::format("reading {}", what),
       fmt::format("lvm {}s --reportformat json --units b --nosuffix {}", what, arguments));
   try {
-    return LvmRows::parse(text).at("report").at(0).at(std::string(what));
+    // Its one member is called "lv", "pv", or with --segments "seg", "pvseg".
+    return LvmRows::parse(text).at("report").at(0).front();
   } catch (const LvmRows::exception&) {
     throw trouble(fmt::format("lvm {}s reported what nobody understands", what));
   }

@@ -20,6 +20,8 @@ using PlanJson = nlohmann::ordered_json;
 
 constexpr std::string_view windows_recovery_type = "de94bbb4-06d1-4d40-a16a-bfd50179d6ac";
 
+constexpr std::uint8_t windows_recovery_mbr_type = 0x27;
+
 std::string_view action_name(Action action) {
   switch (action) {
     case Action::shrink:
@@ -130,7 +132,9 @@ void add_notes(Plan& plan, const SourceDisk& source) {
   }
   for (const auto& partition : source.layout().partitions) {
     const Placement* placement = plan.placement_of(partition.number);
-    const bool recovery = to_string(partition.type) == windows_recovery_type;
+    const bool recovery = source.layout().kind == TableKind::mbr
+                              ? partition.mbr_type == windows_recovery_mbr_type
+                              : to_string(partition.type) == windows_recovery_type;
     if (!recovery || placement == nullptr || !placement->moved()) continue;
     plan.notes.push_back(
         fmt::format("partition {}: Windows' recovery environment moves; in Windows, run reagentc "

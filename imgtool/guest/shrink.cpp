@@ -166,8 +166,6 @@ int run_shrink(const Arguments& arguments) {
                                          {"recreate", guest::XfsChoice::recreate}}),
               "XFS cannot be made smaller: keep it, or make it anew with the same UUID, label and "
               "features and copy the files");
-  line.option("drop-swap-content", flag_into(o.shrink.drop_swap_content),
-              "give up the session of a hibernated Linux in a swap area");
   line.example("imgtool shrink --plan golden.img", "what would be done");
   line.example("imgtool shrink -c golden.img small.qcow2", "a smaller disk, compressed");
   if (const auto exit = line.parse(arguments)) return *exit;
@@ -185,6 +183,7 @@ int run_sparsify(const Arguments& arguments) {
       "on several partitions. They are trimmed in a small virtual machine (libguestfs), in an "
       "overlay; SRC is only read.");
   describe_common(line, o);
+  line.example("imgtool sparsify --plan golden.img", "what is in it");
   line.example("imgtool sparsify -c --key 3:passphrase golden.img thin.qcow2",
                "what is free inside LUKS, too");
   if (const auto exit = line.parse(arguments)) return *exit;

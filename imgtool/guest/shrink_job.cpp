@@ -27,7 +27,6 @@ using formats::Format;
 constexpr std::uint64_t spare_room = 64 * io::MiB;
 constexpr const char* overlay_name = "overlay.qcow2";
 constexpr const char* scratch_name = "scratch.qcow2";
-constexpr const char* scratch_device = "/dev/sdb";
 
 std::string folder_of(const std::string& path) {
   const auto folder = std::filesystem::path(path).parent_path();
@@ -88,7 +87,8 @@ void ShrinkJob::launch() {
   std::vector<Drive> drives;
   make_qcow2(folder_->file(overlay_name), true);
   drives.push_back({folder_->file(overlay_name), "qcow2", false, source_.layout().sector_size});
-  if (options_.xfs == XfsChoice::recreate) {
+  has_scratch_ = options_.xfs == XfsChoice::recreate;
+  if (has_scratch_) {
     make_qcow2(folder_->file(scratch_name), false);
     drives.push_back({folder_->file(scratch_name), "qcow2"});
   }
@@ -98,14 +98,20 @@ void ShrinkJob::launch() {
   if (!appliance_->note().empty()) steps_.say(appliance_->note());
 }
 
-Workshop ShrinkJob::workshop(Shell& shell, Appliance* appliance) {
-  return {shell, options_, [this](const std::string& step) { steps_.begin(step); }, appliance,
-          scratch_device};
+Workshop ShrinkJob::workshop(Appliance& appliance) {
+  const std::string& disk = appliance.device_of(0);
+  for (Volume& volume : plan_.volumes) {
+    volume.device = volume.partition == 0 ? disk : fmt::format("{}{}", disk, volume.partition);
+  }
+  Workshop shop{appliance, options_, [this](const std::string& step) { steps_.begin(step); },
+                &appliance};
+  if (has_scratch_) shop.scratch_device = appliance.device_of(1);
+  return shop;
 }
 
 void ShrinkJob::look() {
   launch();
-  Workshop shop = workshop(*appliance_, appliance_.get());
+  Workshop shop = workshop(*appliance_);
   for (Volume& volume : plan_.volumes) {
     const std::uint64_t there = size_of_device(*appliance_, volume.device);
     if (there != volume.size) {
@@ -170,13 +176,14 @@ void ShrinkJob::check_room() {
 
 void ShrinkJob::work() {
   check_room();
-  Workshop shop = workshop(*appliance_, appliance_.get());
+  Workshop shop = workshop(*appliance_);
   for (Volume& volume : plan_.volumes) change(shop, volume);
   for (const Volume& volume : plan_.volumes) trim(shop, volume);
   for (const Volume& volume : plan_.volumes) check(shop, volume);
   steps_.begin("shutting the appliance down");
   appliance_->shutdown();
   appliance_.reset();
+  has_scratch_ = false;
   source_.check_unchanged();
   open_result();
   steps_.finish();

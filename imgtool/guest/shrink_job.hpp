@@ -56,7 +56,8 @@ class ShrinkJob {
   void refuse_output() const;
   void make_qcow2(const std::string& path, bool over_source);
   void launch();
-  [[nodiscard]] Workshop workshop(Shell& shell, Appliance* appliance);
+  // Also tells the volumes where they are in it.
+  [[nodiscard]] Workshop workshop(Appliance& appliance);
   void update_plan(io::Source& disk);
   void check_room();
   void refuse_by_strictness() const;
@@ -76,6 +77,7 @@ class ShrinkJob {
   Plan plan_;
   std::unique_ptr<WorkFolder> folder_;
   std::unique_ptr<Appliance> appliance_;
+  bool has_scratch_ = false;  // the appliance's second drive
   // The disk as the appliance left it; the same in its new places; without free space.
   std::unique_ptr<formats::Image> overlay_;
   std::unique_ptr<io::Source> relaid_;

@@ -34,7 +34,6 @@ struct ShrinkOptions {
   bool minimal = false;
   std::vector<unsigned> keep;  // partitions that stay as they are
   XfsChoice xfs = XfsChoice::keep;
-  bool drop_swap_content = false;
   bool strict = false;
   VerifyChoice verify = VerifyChoice::full;
   std::optional<std::string> work_folder;

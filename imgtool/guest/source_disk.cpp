@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "formats/filesystems/swap.hpp"
+#include "formats/little_endian.hpp"
 #include "formats/qcow2/header.hpp"
 #include "imgtool/guest/content.hpp"
 #include "imgtool/signals.hpp"
@@ -21,8 +22,6 @@ namespace {
 
 using formats::Container;
 using formats::partitions::TableKind;
-
-constexpr std::string_view disk_device = "/dev/sda";
 
 // QEMU locks byte 100 + n of an image for each permission n that it uses: 1 is to write, 3 to
 // resize. Who only reads, as other machines do with a common base, is welcome.
@@ -63,16 +62,21 @@ bool is_hashed(const formats::filesystems::FileSystem& found) {
 }
 
 void keep_where_it_must_be(const formats::filesystems::FileSystem& found, Volume& volume) {
-  if (found.type == formats::filesystems::hibernated_type) {
-    volume.type = "swap";  // its session is given up
-    return;
-  }
   if (!found.kept_whole() || volume.type == "crypto_LUKS") return;
   const Content* content = content_of(volume.type);
   if (content != nullptr && !found.remedy.empty()) return;
   volume.why_kept = found.kept_because;
   volume.remedy = found.remedy;
   volume.hashed = is_hashed(found);
+}
+
+// ext3 and ext4: the flag that a mount sets and an unmount clears.
+bool needs_recovery(formats::DiskView container) {
+  constexpr std::uint64_t incompat_at = 1024 + 0x60;
+  constexpr std::uint32_t recover = 4;
+  if (!container.holds(incompat_at, 4)) return false;
+  const auto flags = container.read(incompat_at, 4);
+  return (formats::load_little_endian<std::uint32_t>(flags, 0) & recover) != 0;
 }
 
 unsigned partition_of(const Container& container) {
@@ -150,7 +154,8 @@ void SourceDisk::refuse_unknown_partitions() const {
     if (!known)
       throw io::Error::refusal(options_.source, fmt::format("has no partition {}", number));
   }
-  if (layout_.kind != TableKind::none && !layout_.trusted) {
+  const bool only_backup = layout_.gpt && !layout_.primary_valid;  // kernels see no partitions
+  if (!layout_.trusted || only_backup) {
     throw io::Error::refusal(
         options_.source,
         fmt::format("its partition table cannot be relied on: {}; repair it "
@@ -160,29 +165,28 @@ void SourceDisk::refuse_unknown_partitions() const {
 }
 
 void SourceDisk::refuse_unsafe_content() {
-  bool hibernated = false;
   for (const Container& container : free_.containers) {
     if (container.file_system.type != formats::filesystems::hibernated_type) continue;
-    hibernated = true;
-    if (!options_.drop_swap_content) {
-      throw io::Error::refusal(
-          options_.source,
-          fmt::format("{} holds a hibernated system, which has these file systems mounted; start "
-                      "it and shut it down, or give its session up with --drop-swap-content",
-                      container.name));
-    }
+    throw io::Error::refusal(options_.source,
+                             fmt::format("{} holds a hibernated system, which has these file "
+                                         "systems mounted; start it and shut it down",
+                                         container.name));
   }
   for (const Container& container : free_.containers) {
     const auto& found = container.file_system;
-    if (!found.kept_whole() || !is_file_system(found.type)) continue;
     const unsigned partition = partition_of(container);
-    // Without a remedy there is nothing to be put in order: it is kept, and the plan says why.
-    if (options_.keeps(partition) || found.remedy.empty()) continue;
-    if (hibernated && options_.drop_swap_content) continue;  // the appliance looks again
+    if (options_.keeps(partition) || !is_file_system(found.type)) continue;
     Volume volume;
     volume.name = container.name;
     volume.type = found.type;
     volume.partition = partition;
+    const bool pieces = container.name != "whole disk" && partition == 0;  // a logical volume's
+    if (found.type.starts_with("ext") && !pieces &&
+        needs_recovery(formats::DiskView(ring_, source()).part(container.range))) {
+      throw refusal_of(volume, not_unmounted, shut_down);
+    }
+    // Without a remedy there is nothing to be put in order: it is kept, and the plan says why.
+    if (!found.kept_whole() || found.remedy.empty()) continue;
     throw refusal_of(volume, found.kept_because, remedy_for(found));
   }
 }
@@ -224,8 +228,6 @@ std::vector<Volume> SourceDisk::volumes() const {
     Volume volume;
     volume.name = std::move(name);
     volume.partition = partition;
-    volume.device =
-        partition == 0 ? std::string(disk_device) : fmt::format("{}{}", disk_device, partition);
     volume.size = volume.new_size = length;
     if (const Container* found = container(volume.name)) {
       volume.type = found->file_system.type;

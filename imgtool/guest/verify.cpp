@@ -98,7 +98,7 @@ void ShrinkJob::verify_in_appliance() {
                     source_.layout().sector_size};
   Appliance appliance({drive}, ApplianceOptions{options_.fixed_appliance, folder_->path()},
                       stop_flag());
-  Workshop shop = workshop(appliance, &appliance);
+  Workshop shop = workshop(appliance);
   for (const Volume& volume : plan_.volumes) {
     reopen(shop, volume);
     check(shop, volume);

@@ -39,8 +39,10 @@ std::string xfs_value(std::string_view info, std::string_view name) {
 
 // The part of xfs_info that begins with `section`.
 std::string xfs_section(std::string_view info, std::string_view section) {
-  const auto begin = info.find(section);
-  if (begin == std::string_view::npos) return "";
+  const auto before = info.find(fmt::format("\n{}", section));
+  const bool first = info.starts_with(section);
+  if (before == std::string_view::npos && !first) return "";
+  const auto begin = first ? 0 : before + 1;
   auto end = begin;
   do {
     end = info.find('\n', end + 1);

@@ -1,9 +1,8 @@
 """shrink on a GPT disk with one of each file system: everything in them is the same afterwards."""
 import os
-import unittest
 
 from guest_testing import GuestDisk, requires_appliance
-from imgtool_testing import MiB, TestCase, check, main, requires, requires_root, run, sha256
+from imgtool_testing import MiB, TestCase, check, main, requires, requires_root, sha256
 
 ESP, EXT4, NTFS, BTRFS, SWAP, XFS = range(1, 7)
 
@@ -16,7 +15,7 @@ class Gpt(TestCase):
         disk = GuestDisk(self, 4096 * MiB)
         disk.gpt([("ef00", 48), ("8300", 700), ("0700", 1300), ("8300", 1200), ("8200", 200),
                   ("8300", 400)])
-        disk.make(ESP, "mkfs.vfat", "-n", "ESP")
+        disk.make(ESP, "mkfs.vfat", "-I", "-n", "ESP")
         disk.make(EXT4, "mkfs.ext4", "-q", "-L", "root")
         disk.make(NTFS, "mkntfs", "-q", "-F", "-f", "-L", "data")
         disk.make(BTRFS, "mkfs.btrfs", "-q", "-L", "pool")
@@ -39,9 +38,9 @@ class Gpt(TestCase):
 
     def test_all_is_there_and_the_disk_is_smaller(self):
         disk = self.disk()
-        digest = sha256(disk.path)
         numbers = (ESP, EXT4, NTFS, BTRFS, SWAP, XFS)
         before, (_, identity) = self.state(disk, numbers), disk.partitions()
+        digest = sha256(disk.path)
         small = self.path("small.img")
         result = self.imgtool_ok("shrink", disk.path, small, "--json", timeout=900)
         plan = {volume["number"]: volume for volume in result.json["volumes"]}
