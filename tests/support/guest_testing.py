@@ -19,7 +19,7 @@ import re
 import shutil
 import stat
 
-from imgtool_testing import MiB, check, requires, run
+from imgtool_testing import MiB, check, requires, run, wait_until
 
 # Tests emulate: a KVM that hangs, as nested ones do, costs half a minute each time.
 os.environ.setdefault("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
@@ -119,7 +119,9 @@ class Mounted:
         if self.options and self.options[0] == "ntfs-3g":
             check("ntfs-3g", *self.options[1:], self.device, self.folder)
         else:
-            check("mount", *self.options, self.device, self.folder)
+            # An XFS is refused while the kernel is not done with the last mount of the same UUID.
+            wait_until(lambda: run(["mount", *self.options, self.device, self.folder]).code == 0,
+                       f"the mount of {self.device}")
         return self.folder
 
     def __exit__(self, *_):
