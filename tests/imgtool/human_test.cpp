@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "io/byte_range.hpp"
+
 namespace imgtool {
 namespace {
 

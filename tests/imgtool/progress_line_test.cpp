@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "imgtool/escape.hpp"
+#include "io/byte_range.hpp"
 
 namespace imgtool {
 namespace {

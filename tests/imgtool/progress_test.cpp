@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "io/byte_range.hpp"
 #include "tests/imgtool/fake_terminal.hpp"
 
 namespace imgtool {
