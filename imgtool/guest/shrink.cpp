@@ -134,6 +134,9 @@ int run_job(const CommandLine& line, ShrinkCommandOptions& o) {
     print_plan(job.plan(), json);
     return exit_code::done;
   }
+  if (o.shrink.change_sizes && !job.saves_anything()) {
+    steps.say("note: nothing can be made smaller, so the disk keeps its size");
+  }
   job.work();
   {
     Progress progress({o.shrink.output}, o.job);

@@ -209,19 +209,34 @@ void ShrinkJob::open_result() {
   find_free_space(*disk);
 }
 
+// Of the partitions that the user wants as they are, in their new places.
+std::vector<io::ByteRange> ShrinkJob::kept_ranges() const {
+  std::vector<io::ByteRange> ranges;
+  for (const Volume& volume : plan_.volumes) {
+    if (!options_.keeps(volume.partition)) continue;
+    if (const auto* place = plan_.placement_of(volume.partition)) {
+      ranges.push_back({place->new_start, place->new_length});
+      continue;
+    }
+    ranges.push_back({0, plan_.old_size});
+    for (const auto& partition : source_.layout().partitions) {
+      if (partition.number == volume.partition) ranges.back() = partition.range;
+    }
+  }
+  return ranges;
+}
+
 // What the host's maps know to be free does not come along, except in partitions that are kept.
 void ShrinkJob::find_free_space(io::Source& disk) {
   formats::DiskView view(ring_, disk);
   const formats::FreeSpace found = formats::find_free_space(view);
   std::vector<io::ByteRange> free;
+  const std::vector<io::ByteRange> kept = kept_ranges();
   for (const io::ByteRange& range : found.free) {
-    std::vector<io::ByteRange> left = {range};
-    for (const formats::partitions::Placement& one : plan_.placements) {
-      if (!options_.keeps(one.number)) continue;
-      const io::ByteRange kept{one.new_start, one.new_length};
-      std::erase_if(left, [&](const io::ByteRange& r) { return !intersection(r, kept).empty(); });
-    }
-    free.insert(free.end(), left.begin(), left.end());
+    const bool is_kept = std::any_of(kept.begin(), kept.end(), [&](const io::ByteRange& one) {
+      return !io::intersection(one, range).empty();
+    });
+    if (!is_kept) free.push_back(range);
   }
   result_ = std::make_unique<io::ZeroRanges>(
       disk, std::move(free),

@@ -61,6 +61,7 @@ class ShrinkJob {
   void update_plan(io::Source& disk);
   void check_room();
   void refuse_by_strictness() const;
+  [[nodiscard]] std::vector<io::ByteRange> kept_ranges() const;
   void find_free_space(io::Source& disk);
   void open_result();
   void open_output();

@@ -149,8 +149,9 @@ void SourceDisk::refuse_snapshots() const {
 
 void SourceDisk::refuse_unknown_partitions() const {
   for (const unsigned number : options_.keep) {
-    const bool known = std::any_of(layout_.partitions.begin(), layout_.partitions.end(),
-                                   [&](const auto& one) { return one.number == number; });
+    const bool whole = number == 0 && layout_.kind == TableKind::none;
+    const bool known = whole || std::any_of(layout_.partitions.begin(), layout_.partitions.end(),
+                                            [&](const auto& one) { return one.number == number; });
     if (!known)
       throw io::Error::refusal(options_.source, fmt::format("has no partition {}", number));
   }

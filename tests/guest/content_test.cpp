@@ -1,0 +1,122 @@
+#include "imgtool/guest/content.hpp"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "io/byte_range.hpp"
+#include "io/error.hpp"
+
+namespace imgtool::guest {
+namespace {
+
+// Answers commands that hold a word, and keeps what it was told to do.
+class ScriptedShell final : public Shell {
+ public:
+  std::map<std::string, CommandResult> answers;
+  std::vector<std::string> commands;
+
+  CommandResult run(const std::string& command) override {
+    commands.push_back(command);
+    for (const auto& [word, answer] : answers) {
+      if (command.find(word) != std::string::npos) return answer;
+    }
+    return {};
+  }
+};
+
+constexpr std::uint64_t block = 4096;
+
+std::string dumpe2fs(std::uint64_t size, const std::string& features) {
+  return "Filesystem features:      " + features +
+         "\nInode count: 100\nBlock count:              " + std::to_string(size / block) +
+         "\nFree blocks:              1000\n" + "Block size:               4096\n";
+}
+
+class ExtContent : public testing::Test {
+ protected:
+  ExtContent() {
+    volume.name = "partition 2";
+    volume.partition = 2;
+    volume.device = "/dev/sda2";
+    volume.type = "ext4";
+    volume.size = volume.new_size = io::GiB;
+    has_features("has_journal extent");
+    has_minimum(100 * io::MiB);
+  }
+
+  void has_features(const std::string& features) {
+    shell.answers["dumpe2fs"] = {0, dumpe2fs(io::GiB, features), ""};
+  }
+  void has_minimum(std::uint64_t size) {
+    shell.answers["resize2fs -P"] = {
+        0, "Estimated minimum size of the filesystem: " + std::to_string(size / block) + "\n", ""};
+  }
+
+  ScriptedShell shell;
+  ShrinkOptions options;
+  Volume volume;
+  Workshop shop{shell, options, [](const std::string&) {}};
+};
+
+TEST_F(ExtContent, LeavesSlackAboveTheMinimum) {
+  measure(shop, volume);
+  EXPECT_EQ(volume.action, Action::shrink);
+  EXPECT_EQ(volume.minimum, 100 * io::MiB);
+  EXPECT_EQ(volume.new_size, 164 * io::MiB);
+}
+
+TEST_F(ExtContent, LeavesTheSlackThatWasAskedFor) {
+  options.slack = 7 * io::MiB + 1;
+  measure(shop, volume);
+  EXPECT_EQ(volume.new_size, 108 * io::MiB);
+}
+
+TEST_F(ExtContent, IsKeptWhereNothingIsSaved) {
+  has_minimum(io::GiB - io::MiB);
+  measure(shop, volume);
+  EXPECT_EQ(volume.action, Action::keep);
+  EXPECT_EQ(volume.new_size, volume.size);
+}
+
+TEST_F(ExtContent, IsRefusedWhenDamaged) {
+  shell.answers["e2fsck"] = {4, "e2fsck 1.47\n\nInode 12 is wrong\n", ""};
+  EXPECT_THROW(measure(shop, volume), io::Error);
+}
+
+TEST_F(ExtContent, IsKeptWhenTheUserSaysSo) {
+  options.keep = {2};
+  shell.answers["e2fsck"] = {4, "", "damaged"};
+  measure(shop, volume);
+  EXPECT_EQ(volume.action, Action::keep);
+  EXPECT_TRUE(shell.commands.empty());
+}
+
+TEST_F(ExtContent, TriesAgainLargerWhenTheEstimateWasTooSmall) {
+  measure(shop, volume);
+  shell.answers["resize2fs -f '/dev/sda2' 41984"] = {1, "", "No space left on device"};
+  change(shop, volume);
+  EXPECT_EQ(volume.new_size, 168 * io::MiB);  // 2 % more than 164 MiB, in whole MiB
+  EXPECT_EQ(volume.action, Action::shrink);
+}
+
+TEST_F(ExtContent, StopsWhenAFailedResizeLeftDamage) {
+  measure(shop, volume);
+  shell.answers["resize2fs -f"] = {1, "", "No space left on device"};
+  shell.answers["e2fsck"] = {4, "\n\nInode 12 is wrong\n", ""};
+  EXPECT_THROW(change(shop, volume), io::Error);
+}
+
+TEST(Shell, QuotesWords) {
+  EXPECT_EQ(sh_word("/dev/sda1"), "'/dev/sda1'");
+  EXPECT_EQ(sh_word("a'b"), "'a'\\''b'");
+}
+
+TEST(Shell, FindsNumbers) {
+  EXPECT_EQ(number_after("Block count:   12\n", "Block count"), 12U);
+  EXPECT_THROW((void)number_after("Block count: many", "Block count"), io::Error);
+  EXPECT_THROW((void)number_after("", "Block count"), io::Error);
+}
+
+}  // namespace
+}  // namespace imgtool::guest
