@@ -5,6 +5,7 @@
 #include <cctype>
 #include <condition_variable>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <utility>
 
@@ -67,7 +68,41 @@ unsigned flags_of(Halves halves) {
          (halves.config ? unsigned{VIR_DOMAIN_AFFECT_CONFIG} : 0U);
 }
 
-// Runs libvirt's default event loop until the process ends.
+std::string uuid_of(virDomainPtr domain) {
+  std::array<char, VIR_UUID_STRING_BUFLEN> uuid{};
+  checked(virDomainGetUUIDString(domain, uuid.data()));
+  return uuid.data();
+}
+
+std::vector<Owned<_virDomain>> list_domains(virConnectPtr connection, unsigned flags) {
+  virDomainPtr* list = nullptr;
+  const int count = checked(virConnectListAllDomains(connection, &list, flags));
+  std::vector<Owned<_virDomain>> handles;
+  handles.reserve(static_cast<std::size_t>(count));
+  for (int index = 0; index < count; ++index) handles.push_back(owned(list[index]));
+  std::free(list);  // NOLINT(*): made by malloc
+  return handles;
+}
+
+std::set<std::string> uuids_of(const std::vector<Owned<_virDomain>>& domains) {
+  std::set<std::string> uuids;
+  for (const auto& domain : domains) uuids.insert(uuid_of(domain.get()));
+  return uuids;
+}
+
+// Before the first connection.
+void prepare_libvirt() {
+  static const bool once = [] {
+    virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});
+    checked(virInitialize());
+    checked(virEventRegisterDefaultImpl());
+    return true;
+  }();
+  (void)once;
+}
+
+// Runs libvirt's default event loop until the process ends. Calls get on without, and faster, but
+// nobody delivers events and answers keepalives while no call is under way.
 class EventLoop {
  public:
   static void start() { static EventLoop loop; }
@@ -76,9 +111,6 @@ class EventLoop {
 
  private:
   EventLoop() {
-    virSetErrorFunc(nullptr, [](void*, virErrorPtr) {});
-    checked(virInitialize());
-    checked(virEventRegisterDefaultImpl());
     timer_ = checked(virEventAddTimeout(
         -1, [](int, void*) {}, nullptr, nullptr));
     thread_ = std::thread([this] {
@@ -121,11 +153,10 @@ bool names_host(std::string_view uri) {
 
 // --- domains ------------------------------------------------------------------------------
 
-Domain::Domain(Owned<_virDomain> handle) : handle_(std::move(handle)) {
+Domain::Domain(Owned<_virDomain> handle, std::optional<Halves> listed_as)
+    : handle_(std::move(handle)), listed_as_(listed_as) {
   name_ = checked(virDomainGetName(handle_.get()));
-  std::array<char, VIR_UUID_STRING_BUFLEN> uuid{};
-  checked(virDomainGetUUIDString(handle_.get(), uuid.data()));
-  uuid_ = uuid.data();
+  uuid_ = uuid_of(handle_.get());
 }
 
 DomainState Domain::state() const {
@@ -135,8 +166,13 @@ DomainState Domain::state() const {
   return known ? static_cast<DomainState>(state) : DomainState::none;
 }
 
-bool Domain::is_active() const { return checked(virDomainIsActive(handle_.get())) == 1; }
-bool Domain::is_persistent() const { return checked(virDomainIsPersistent(handle_.get())) == 1; }
+bool Domain::is_active() const {
+  return listed_as_ ? listed_as_->live : checked(virDomainIsActive(handle_.get())) == 1;
+}
+
+bool Domain::is_persistent() const {
+  return listed_as_ ? listed_as_->config : checked(virDomainIsPersistent(handle_.get())) == 1;
+}
 
 std::string Domain::live_xml() const { return taken(virDomainGetXMLDesc(handle_.get(), 0)); }
 
@@ -219,6 +255,7 @@ std::optional<std::string> Volume::start(std::size_t limit) const {
 }
 
 Stream Volume::upload(std::uint64_t length, bool sparse) const {
+  EventLoop::start();
   Owned<_virStream> stream(checked(virStreamNew(connection_, 0)), free_stream);
   const unsigned flags = sparse ? unsigned{VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM} : 0U;
   checked(virStorageVolUpload(handle_.get(), stream.get(), 0, length, flags));
@@ -284,7 +321,7 @@ Volume Pool::create_volume(const std::string& xml) const {
 
 Connection::Connection(const std::optional<std::string>& uri, Access access)
     : handle_(nullptr, close_connection) {
-  EventLoop::start();
+  prepare_libvirt();
   const char* name = uri ? uri->c_str() : nullptr;
   const unsigned flags = access == Access::read_only ? unsigned{VIR_CONNECT_RO} : 0U;
   handle_.reset(virConnectOpenAuth(name, virConnectAuthPtrDefault, flags));
@@ -308,16 +345,21 @@ bool Connection::has_io_uring() const {
          virConnectGetVersion(handle_.get(), &hypervisor) == 0 && hypervisor >= qemu_5_0;
 }
 
+// Which domains there are comes from one call, so that none is missed that starts or ends right
+// now; two more calls tell about all of them what would take two for each.
 std::vector<Domain> Connection::domains() const {
-  virDomainPtr* list = nullptr;
-  const int count = checked(virConnectListAllDomains(handle_.get(), &list, 0));
-  std::vector<Owned<_virDomain>> handles;
-  handles.reserve(static_cast<std::size_t>(count));
-  for (int index = 0; index < count; ++index) handles.push_back(owned(list[index]));
-  std::free(list);  // NOLINT(*): made by malloc
+  const std::set<std::string> active =
+      uuids_of(list_domains(get(), VIR_CONNECT_LIST_DOMAINS_ACTIVE));
+  const std::set<std::string> transient =
+      uuids_of(list_domains(get(), VIR_CONNECT_LIST_DOMAINS_TRANSIENT));
+  std::vector<Owned<_virDomain>> handles = list_domains(get(), 0);
   std::vector<Domain> domains;
   domains.reserve(handles.size());
-  for (Owned<_virDomain>& handle : handles) domains.emplace_back(std::move(handle));
+  for (Owned<_virDomain>& handle : handles) {
+    const std::string uuid = uuid_of(handle.get());
+    const Halves listed_as{active.contains(uuid), !transient.contains(uuid)};
+    domains.emplace_back(std::move(handle), listed_as);
+  }
   std::sort(domains.begin(), domains.end(),
             [](const Domain& a, const Domain& b) { return a.name() < b.name(); });
   return domains;
@@ -376,6 +418,7 @@ struct RemovalWatch::Shared {
 
 RemovalWatch::RemovalWatch(const Connection& connection, const Domain& domain, std::string alias)
     : shared_(std::make_shared<Shared>()), connection_(connection.get()) {
+  EventLoop::start();
   shared_->alias = std::move(alias);
   using Holder = std::shared_ptr<Shared>;
   const auto removed = [](virConnectPtr, virDomainPtr, const char* device, void* holder) {

@@ -1,7 +1,7 @@
 // libvirt's C API as values that clean up after themselves; the only user of its headers.
 //
-// A Connection is used by one thread. Another one, made with the first connection, runs libvirt's
-// event loop: it answers keepalives, so that a peer that died is noticed, and delivers events.
+// A Connection is used by one thread. Another one runs libvirt's event loop where that is needed:
+// it delivers events, and answers keepalives between the calls of a long job.
 // Everything throws LibvirtError with what libvirt said. libvirt itself prints nothing.
 #pragma once
 
@@ -77,7 +77,8 @@ struct Halves {
 
 class Domain {
  public:
-  explicit Domain(Owned<_virDomain> handle);
+  // `listed_as`: whether it was active and persistent a moment ago; saves asking.
+  explicit Domain(Owned<_virDomain> handle, std::optional<Halves> listed_as = std::nullopt);
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] const std::string& uuid() const noexcept { return uuid_; }
@@ -109,6 +110,7 @@ class Domain {
 
  private:
   Owned<_virDomain> handle_;
+  std::optional<Halves> listed_as_;
   std::string name_;
   std::string uuid_;
 };
