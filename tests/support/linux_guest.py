@@ -64,10 +64,10 @@ def requires_linux_guest(test):
     return unittest.skipIf(missing, "needs " + ", ".join(missing))(test)
 
 
-def module_files(version):
+def module_files(version, modules):
     """The modules with all they need, in the order in which they are loaded."""
     files = []
-    for module in MODULES:
+    for module in modules:
         out = subprocess.run(["modprobe", "--show-depends", "-S", version, module], check=True,
                              capture_output=True, text=True).stdout
         for line in out.splitlines():
@@ -86,13 +86,13 @@ def cpio_entry(name, mode, content=b""):
     return padded + bytes(-len(content) % 4)
 
 
-def make_initrd(path):
+def make_initrd(path, init=INIT, modules=tuple(MODULES)):
     version = pathlib.Path(kernel()).name.removeprefix("vmlinuz-")
     entries = [cpio_entry(folder, 0o40755) for folder in ("bin", "dev")]
     entries.append(cpio_entry("bin/busybox", 0o100755, pathlib.Path(BUSYBOX).read_bytes()))
-    entries.append(cpio_entry("init", 0o100755, INIT.encode()))
+    entries.append(cpio_entry("init", 0o100755, init.encode()))
     names = []
-    for file in module_files(version):
+    for file in module_files(version, modules):
         names.append(pathlib.Path(file).name)
         entries.append(cpio_entry(names[-1], 0o100644, pathlib.Path(file).read_bytes()))
     entries.append(cpio_entry("modules", 0o100644, "\n".join(names).encode()))
