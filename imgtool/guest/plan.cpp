@@ -19,7 +19,6 @@ using formats::partitions::TableKind;
 using PlanJson = nlohmann::ordered_json;
 
 constexpr std::string_view windows_recovery_type = "de94bbb4-06d1-4d40-a16a-bfd50179d6ac";
-
 constexpr std::uint8_t windows_recovery_mbr_type = 0x27;
 
 std::string_view action_name(Action action) {
@@ -140,6 +139,11 @@ void add_notes(Plan& plan, const SourceDisk& source) {
         fmt::format("partition {}: Windows' recovery environment moves; in Windows, run reagentc "
                     "/disable and reagentc /enable once",
                     partition.number));
+  }
+  for (const io::ByteRange& range : plan.left_out) {
+    plan.notes.push_back(
+        fmt::format("{} at {} belong to no partition and hold something: they are left out",
+                    human_size(range.length), human_size(range.offset)));
   }
 }
 

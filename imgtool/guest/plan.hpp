@@ -22,6 +22,7 @@ struct Plan {
   bool has_table = false;
   std::vector<Volume> volumes;
   std::vector<formats::partitions::Placement> placements;
+  std::vector<io::ByteRange> left_out;  // in no partition, holds something, does not come along
   std::vector<std::string> notes;
 
   [[nodiscard]] const formats::partitions::Placement* placement_of(unsigned partition) const;

@@ -136,6 +136,7 @@ void ShrinkJob::update_plan(io::Source& disk) {
     const auto relayout = lay_out(view, source_, plan_.volumes);
     plan_.new_size = relayout.disk_size;
     plan_.placements = relayout.placements;
+    plan_.left_out = relayout.left_out;
   }
   add_notes(plan_, source_);
 }
@@ -202,6 +203,7 @@ void ShrinkJob::open_result() {
     auto relayout = lay_out(view, source_, plan_.volumes);
     plan_.new_size = relayout.disk_size;
     plan_.placements = relayout.placements;
+    plan_.left_out = relayout.left_out;
     relaid_ = formats::partitions::relaid_source(*overlay_, std::move(relayout));
     disk = relaid_.get();
   }

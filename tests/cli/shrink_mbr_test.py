@@ -56,6 +56,9 @@ class Mbr(TestCase):
             disk.make(number, "mkntfs", "-q", "-F", "-f", "-L", label)
         disk.fill(2, "ntfs-3g", garbage=100)
         disk.fill(3, "ntfs-3g", size=6, garbage=6)
+        with open(disk.path, "r+b") as file:
+            file.seek(2580 * MiB)
+            file.write(b"of no partition")
         numbers = (1, 2, 3)
         files = {n: disk.listing(n, "ntfs-3g", "-o", "ro") for n in numbers}
         names = {n: disk.blkid(n) for n in numbers}
@@ -64,6 +67,7 @@ class Mbr(TestCase):
         small, document = self.shrink(disk, "-c", name="small.qcow2")
         self.assertTrue(any("chkdsk" in note for note in document["notes"]))
         self.assertTrue(any("reagentc" in note for note in document["notes"]))
+        self.assertTrue(any("belong to no partition" in note for note in document["notes"]))
         raw = self.path()
         check("qemu-img", "convert", "-O", "raw", small, raw)
         check("qemu-img", "check", small)
@@ -75,9 +79,20 @@ class Mbr(TestCase):
             self.assertEqual(places[number][0], old_places[number][0])
         self.assertEqual(places[1], old_places[1])
         self.assertLess(places[2][1], old_places[2][1])
+        self.assertLess(places[3][0], old_places[3][0])
+        self.assert_ntfs_knows_its_place(raw, *places[3])
         for number in numbers:
             self.assertEqual(after.listing(number, "ntfs-3g", "-o", "ro,force"), files[number])
         self.assertEqual({n: after.blkid(n) for n in numbers}, names)
+
+    def assert_ntfs_knows_its_place(self, disk, start, length):
+        """In its first boot sector and in the one at its end, where they tell what is before it."""
+        with open(disk, "rb") as file:
+            for offset in (start, start + length - 512):
+                file.seek(offset)
+                sector = file.read(512)
+                self.assertEqual(sector[3:7], b"NTFS", f"at {offset}")
+                self.assertEqual(int.from_bytes(sector[28:32], "little"), start // 512)
 
     def test_a_whole_disk_file_system(self):
         disk = GuestDisk(self, 600 * MiB)
