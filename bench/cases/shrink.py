@@ -57,6 +57,7 @@ def golden_image(workshop: Workshop) -> Places:
                     run("umount", folder)
         finally:
             run("losetup", "-d", device)
+    folder.rmdir()
     return {"imgtool": workshop.imgtool, "image": image,
             **{name: workshop.file(f"{name}.img") for name in ("copy", "middle", "thin", "out")}}
 
