@@ -229,17 +229,12 @@ class Refusals(LibvirtTestCase):
         self.assert_not_attached(other, result, "copy that is being made", "sda", guest)
         self.libvirt.virsh("blockjob", guest, "sda", "--abort")
 
-
     def test_a_partition_of_an_attached_disk(self):
         guest, other = self.scsi_guest(), self.bystander()
         backing = self.zero_image(16 * MiB)
         run(["sfdisk", "-q", backing], input=b"label: gpt\nstart=1MiB, size=4MiB\n")
-        device = self.loop_device(backing)
-        run(["partx", "--add", device])
-        self.addCleanup(run, ["partx", "--delete", device])
-        partition = device + "p1"
-        if not os.path.exists(partition):
-            self.skipTest("needs partitions on loop devices")
+        device = self.loop_device(backing, partitions=True)
+        partition = self.partition_node(device, 1)
         self.attach_ok(guest, partition)
         self.assert_not_attached(other, self.attach(other, device), "sda", guest, partition)
 

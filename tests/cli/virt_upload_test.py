@@ -71,9 +71,8 @@ class Upload(LibvirtTestCase):
     def test_a_disk_is_cleared_to_its_last_byte(self):
         backing = self.backing_file(32 * MiB)  # full of something
         run(["sfdisk", "-q", backing], input=b"label: gpt\nstart=1MiB, size=16MiB\n")
-        device = self.loop_device(backing)
-        check("partx", "--add", device)
-        self.addCleanup(run, ["partx", "--delete", device])
+        device = self.loop_device(backing, partitions=True)
+        self.partition_node(device, 1)
         self.libvirt.virsh("pool-create-as", "blocks", "disk", "--source-dev", device,
                            "--source-format", "gpt", "--target", "/dev")
         self.addCleanup(self.libvirt.virsh, "pool-destroy", "blocks", check=False)

@@ -7,13 +7,10 @@
 It finds its file systems by UUID, looks through all that is in them, and says so in one line that
 begins with `says`. Needs root; nothing is fetched from anywhere.
 """
-import glob
 import hashlib
 import os
-import pathlib
 import shutil
 import subprocess
-import time
 
 from imgtool_testing import MiB, check, random_bytes, requires, run
 from linux_guest import BUSYBOX, kernel, make_initrd, requires_linux_guest
@@ -79,33 +76,13 @@ class BootGuest:
             self.install_boot_loader(root)
         finally:
             check("umount", root, data)
-        self.detach()
+        self.test.detach(self.disk)
 
     def attach(self):
-        disk = check("losetup", "--find", "--show", "--partscan", self.path)
-        self.test.attached.add(disk)
-        self.test.addCleanup(self.test.detach, disk)
-        run(["partx", "--add", disk])  # for kernels that do not look themselves
+        disk = self.test.loop_device(self.path, partitions=True)
         for number in (ROOT, SWAP, DATA):
-            self.make_node(pathlib.Path(f"{disk}p{number}"))
+            self.test.partition_node(disk, number)
         return disk
-
-    def make_node(self, node):
-        """Where nobody does it: in a container, /dev does not follow the kernel."""
-        for _ in range(100):
-            if node.exists():
-                return
-            known = glob.glob(f"/sys/block/*/{node.name}/dev")
-            if known:
-                major, minor = pathlib.Path(known[0]).read_text().split(":")
-                check("mknod", node, "b", major, minor.strip())
-                self.test.addCleanup(node.unlink, missing_ok=True)
-            time.sleep(0.05)
-        raise AssertionError(f"the kernel does not show {node}")
-
-    def detach(self):
-        run(["partx", "--delete", self.disk])
-        self.test.detach(self.disk)
 
     def make_file_systems(self):
         for number in (ROOT, DATA):

@@ -18,6 +18,7 @@ The binary under test is $IMGTOOL. Files, loop devices, mounts and processes mad
 TestCase are gone when the test ends, whatever its outcome. Sizes and offsets are bytes.
 """
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -295,23 +296,43 @@ class TestCase(unittest.TestCase):
     # --- disks ---
 
     def loop_device(self, backing, sector_size=512, direct_io=True, sizelimit=None, read_only=False,
-                    fill=0xA5):
-        """A loop device; `backing` is a path, or a size for a new file that holds the byte `fill`."""
+                    fill=0xA5, partitions=False):
+        """A loop device; `backing` is a path, or a size for a new file that holds the byte `fill`.
+        `partitions`: the kernel shows them; see partition_node()."""
         if isinstance(backing, int):
             backing = self.backing_file(backing, fill)
         options = ["--sector-size", sector_size]
         options += ["--direct-io=on"] if direct_io else []
         options += ["--sizelimit", sizelimit] if sizelimit is not None else []
         options += ["--read-only"] if read_only else []
+        options += ["--partscan"] if partitions else []
         device = check("losetup", "--find", "--show", *options, backing)
         self.attached.add(device)
         self.addCleanup(self.detach, device)
+        if partitions:
+            run(["partx", "--add", device])  # for kernels that do not look themselves
         return device
+
+    def partition_node(self, device, number):
+        """The node of a partition of loop_device(partitions=True)."""
+        node = pathlib.Path(f"{device}p{number}")
+        for _ in range(100):
+            if node.exists():
+                return str(node)
+            # In a container nobody makes it: /dev does not follow the kernel.
+            for known in glob.glob(f"/sys/block/*/{node.name}/dev"):
+                major, minor = pathlib.Path(known).read_text().split(":")
+                check("mknod", node, "b", major, minor.strip())
+                self.addCleanup(node.unlink, missing_ok=True)
+            time.sleep(0.05)
+        raise AssertionError(f"the kernel does not show {node}")
 
     def detach(self, device):
         """Once only: the next test may have a disk of that name already."""
         if device in self.attached:
             # Succeeds even while somebody reads the device; then it ends with the last close.
+            if glob.glob(f"{device}p*"):
+                run(["partx", "--delete", device])
             run(["losetup", "--detach", device])
             self.attached.remove(device)
 
