@@ -32,6 +32,9 @@ QEMU = "qemu-system-x86_64"
 # The first process of the namespaces. libvirtd comes back when it dies, its guests live on.
 INIT = r"""
 mount --make-rprivate /
+# What other tests have mounted would stay so here after they unmount it, and their disks in use.
+awk '$1 ~ "^/dev/loop" || $2 ~ "/imgtool-test-" { print $2 }' /proc/self/mounts | tac |
+    while read -r place; do umount --lazy "$place"; done
 mkdir -p /run/libvirt /var/lib/libvirt /var/log/libvirt /etc/libvirt /var/cache/libvirt
 mount --bind "$1/run" /run/libvirt
 mount --bind "$1/etc" /etc/libvirt
