@@ -22,12 +22,14 @@ GARBAGE = 400 * MIB
 SMALL_ROOT, SMALL_DISK = 400, 1200
 
 # Its first three steps work on a copy, which is not counted; all emulate, as imgtool does.
+EMULATED = "env LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg"
 CHAIN_COMMAND = (
-    "export LIBGUESTFS_BACKEND=direct LIBGUESTFS_BACKEND_SETTINGS=force_tcg; "
-    f"guestfish -a {{copy}} run : e2fsck-f /dev/sda2 : resize2fs-size /dev/sda2 {SMALL_ROOT}M && "
+    f"{EMULATED} guestfish -a {{copy}} run : e2fsck-f /dev/sda2 : "
+    f"resize2fs-size /dev/sda2 {SMALL_ROOT}M && "
     f"truncate -s {SMALL_DISK}M {{middle}} && "
-    f"virt-resize --quiet --format raw --output-format raw --shrink /dev/sda2 {{copy}} {{middle}} && "
-    "virt-sparsify --quiet --format raw {middle} {thin} && "
+    f"{EMULATED} virt-resize --quiet --format raw --output-format raw "
+    f"--resize-force /dev/sda2={SMALL_ROOT}M {{copy}} {{middle}} && "
+    f"{EMULATED} virt-sparsify --quiet --format raw {{middle}} {{thin}} && "
     "qemu-img convert -c -O qcow2 {thin} {out} && sync {out}")
 
 
@@ -58,7 +60,7 @@ def golden_image(workshop: Workshop) -> Places:
         finally:
             run("losetup", "-d", device)
     folder.rmdir()
-    return {"imgtool": workshop.imgtool, "image": image,
+    return {"imgtool": workshop.imgtool, "image": image, "size": 4096 * MIB,
             **{name: workshop.file(f"{name}.img") for name in ("copy", "middle", "thin", "out")}}
 
 
