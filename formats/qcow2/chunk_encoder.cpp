@@ -55,8 +55,9 @@ void ChunkEncoder::encode(Chunk& chunk) const {
   assert(chunk.base.empty() || chunk.base.size() == chunk.content.size());
   const std::size_t count = chunk.content.size() / cluster_size;
   chunk.clusters.resize(count);
-  if (codec_) chunk.streams.resize(count * longest_stream(cluster_size));
-  std::size_t used = 0;
+  chunk.streams.clear();
+  thread_local std::vector<std::byte> room;
+  if (codec_) room.resize(longest_stream(cluster_size));
   for (std::size_t index = 0; index < count; ++index) {
     const auto content = chunk.content.subspan(index * cluster_size, cluster_size);
     const auto base =
@@ -64,13 +65,12 @@ void ChunkEncoder::encode(Chunk& chunk) const {
     EncodedCluster& cluster = chunk.clusters[index];
     cluster = classify(content, base);
     if (!codec_ || cluster.kind != ClusterKind::plain) continue;
-    const auto room = std::span(chunk.streams).subspan(used, longest_stream(cluster_size));
-    const std::size_t bytes = compress(*codec_, content, room);
-    if (bytes == 0) continue;
+    const auto stream = std::span(room).first(compress(*codec_, content, room));
+    if (stream.empty()) continue;
     cluster.kind = ClusterKind::stream;
-    cluster.stream_offset = static_cast<std::uint32_t>(used);
-    cluster.stream_bytes = static_cast<std::uint32_t>(bytes);
-    used += bytes;
+    cluster.stream_offset = static_cast<std::uint32_t>(chunk.streams.size());
+    cluster.stream_bytes = static_cast<std::uint32_t>(stream.size());
+    chunk.streams.insert(chunk.streams.end(), stream.begin(), stream.end());
   }
 }
 

@@ -80,7 +80,7 @@ std::size_t compress_zstd(int level, std::span<const std::byte> cluster, std::sp
 
 }  // namespace
 
-int default_level(Compression type) { return type == Compression::zstd ? 3 : 5; }
+int default_level(Compression type) { return type == Compression::zstd ? 3 : 4; }
 
 int highest_level(const Codec& codec) {
   if (codec.type == Compression::zstd) return 19;

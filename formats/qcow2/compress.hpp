@@ -10,7 +10,7 @@ namespace formats::qcow2 {
 
 struct Codec {
   Compression type = Compression::deflate;
-  int level = 5;              // 1 to 12 of deflate, 1 to 19 of zstd
+  int level = 4;              // 1 to 12 of deflate, 1 to 19 of zstd
   bool small_window = false;  // deflate with qemu's window of 4 KiB, levels 1 to 9
 };
 

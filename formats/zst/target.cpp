@@ -45,7 +45,7 @@ void ZstTarget::encode(std::span<const std::byte> content, std::vector<Piece>& p
     const auto part = content.subspan(at, std::min<std::size_t>(frame_bytes, content.size() - at));
     Piece& piece = pieces.emplace_back();
     piece.content_bytes = static_cast<std::uint32_t>(part.size());
-    if (!io::is_zero(part)) encode_frame(part, options_.level, piece.frame);
+    if (!io::is_zero(part)) piece.frame = encode_frame(part, options_.level);
   }
 }
 

@@ -76,16 +76,20 @@ std::string decode_frame(std::span<const std::byte> frame, std::span<std::byte> 
   return "";
 }
 
-void encode_frame(std::span<const std::byte> content, int level, std::vector<std::byte>& frame) {
+std::vector<std::byte> encode_frame(std::span<const std::byte> content, int level) {
   thread_local const EncoderContext context(ZSTD_createCCtx());
+  // Room for the worst case is asked of the kernel once, not for each frame.
+  thread_local std::vector<std::byte> room;
   if (!context) throw std::bad_alloc();
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_compressionLevel, level);
   ZSTD_CCtx_setParameter(context.get(), ZSTD_c_checksumFlag, 1);
-  frame.resize(ZSTD_compressBound(content.size()));
+  const std::size_t longest = ZSTD_compressBound(content.size());
+  if (room.size() < longest) room.resize(longest);
   const std::size_t length =
-      ZSTD_compress2(context.get(), frame.data(), frame.size(), content.data(), content.size());
+      ZSTD_compress2(context.get(), room.data(), room.size(), content.data(), content.size());
   if (ZSTD_isError(length) != 0) throw std::bad_alloc();  // there is room; memory may be short
-  frame.resize(length);
+  const auto frame = std::span(room).first(length);
+  return {frame.begin(), frame.end()};
 }
 
 }  // namespace formats::zst

@@ -15,7 +15,7 @@ std::unique_ptr<streams::Codec> make_zstd_codec();
 std::string decode_frame(std::span<const std::byte> frame, std::span<std::byte> out);
 
 // One frame with the content's size and checksum, whatever thread makes it. `level` is 1 to 19.
-// Puts it into `frame`, reusing its memory. Any thread.
-void encode_frame(std::span<const std::byte> content, int level, std::vector<std::byte>& frame);
+// Any thread.
+std::vector<std::byte> encode_frame(std::span<const std::byte> content, int level);
 
 }  // namespace formats::zst

@@ -68,9 +68,7 @@ inline Bytes xz(std::span<const std::byte> content, std::uint64_t block_size = 1
 }
 
 inline Bytes zstd(std::span<const std::byte> content) {
-  Bytes out;
-  zst::encode_frame(content, 1, out);
-  return out;
+  return zst::encode_frame(content, 1);
 }
 
 inline Bytes compressed(Format format, std::span<const std::byte> content) {

@@ -48,16 +48,14 @@ TEST(ZeroFrame, IsNotSeenInWhatIsNone) {
 }
 
 TEST(ZeroFrame, IsNotSeenInData) {
-  Bytes frame;
-  encode_frame(Bytes(5000, std::byte{7}), 3, frame);
+  const Bytes frame = encode_frame(Bytes(5000, std::byte{7}), 3);
   EXPECT_FALSE(is_zero_frame(frame, 5000));
 }
 
 TEST(Frame, HeadersOfTheLibraryAreUnderstood) {
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{255}, std::size_t{256},
                                  std::size_t{70'000}, std::size_t{5} << 20}) {
-    Bytes frame;
-    encode_frame(Bytes(size, std::byte{7}), 3, frame);
+    const Bytes frame = encode_frame(Bytes(size, std::byte{7}), 3);
     const auto header = parse_frame_header(frame);
     ASSERT_TRUE(header.has_value());
     EXPECT_EQ(header->content_size, size);
