@@ -50,9 +50,10 @@ std::optional<std::vector<Piece>> disk_of(const io::File& file) {
       if (piece.run.kind == RunKind::data || piece.run.kind == RunKind::compressed) {
         piece.stored.resize(piece.run.kind == RunKind::data ? piece.run.length
                                                             : piece.run.stored_bytes);
-        // The place behind the end of the file may become somebody's.
-        piece.stored.resize(file.read_at(piece.run.host->value, piece.stored));
-        if (piece.stored.size() < piece.run.length && piece.run.kind == RunKind::data) return {};
+        const std::size_t there = file.read_at(piece.run.host->value, piece.stored);
+        // The place behind the end of the file may become somebody's. That of a stream is its own:
+        // a repair that makes the file longer leaves zeros there.
+        if (there < piece.stored.size() && piece.run.kind == RunKind::data) return {};
       }
       disk.push_back(std::move(piece));
     }
