@@ -82,6 +82,12 @@ def worn_disk(workshop: Workshop) -> Places:
     return {**places, "disk": workshop.loop_over(backing)}
 
 
+def worn_disk_and_memory(workshop: Workshop) -> Places:
+    """The image goes to another place than the disk comes from, which then waits for nobody."""
+    places = worn_disk(workshop)
+    return {**places, "out": workshop.memory_directory("memory", workshop.size) / "out.img"}
+
+
 def no_output_yet(places: Places, _first_round: bool) -> None:
     for name in ("out", "middle"):
         places[name].unlink(missing_ok=True)
@@ -134,22 +140,26 @@ def mapping(name: str, title: str, setup, seconds: float, cold: bool) -> Case:
     )
 
 
+def capturing(name: str, title: str, setup) -> Case:
+    return Case(
+        name=name, title=title, setup=setup, prepare=no_output_yet, check=same_files,
+        contenders=[
+            Contender(FULL, "{imgtool} capture {disk} {out}", results=()),
+            Contender(USED, "{imgtool} capture --used {disk} {out}", results=("out",)),
+        ],
+        goals=[wall_within(USED, 1.1 * IN_USE, of=FULL), reads_at_most(USED, IN_USE * 1.02, of=FULL),
+               result_is_right(USED)],
+    )
+
+
 CASES = [
     mapping("free-map", "ext4, cold", worn_file, 0.5, cold=True),
     mapping("free-map-warm", "ext4, from the page cache", worn_file, 0.02, cold=False),
     mapping("free-map-xfs", "an XFS of 2 TiB", two_tebibytes("xfs"), 1, cold=True),
     mapping("free-map-ntfs", "an NTFS of 2 TiB", two_tebibytes("ntfs"), 1, cold=True),
-    Case(
-        name="capture-used", title="a disk, whole and what is in use",
-        setup=worn_disk, prepare=no_output_yet,
-        contenders=[
-            Contender(FULL, "{imgtool} capture {disk} {out}", results=()),
-            Contender(USED, "{imgtool} capture --used {disk} {out}", results=("out",)),
-        ],
-        check=same_files,
-        goals=[wall_within(USED, 1.1 * IN_USE, of=FULL), reads_at_most(USED, IN_USE * 1.02, of=FULL),
-               result_is_right(USED)],
-    ),
+    capturing("capture-used", "a disk, whole and what is in use, to an image beside it", worn_disk),
+    capturing("capture-used-memory", "a disk, whole and what is in use, to memory",
+              worn_disk_and_memory),
     Case(
         name="drop-free", title="what is in use to a compressed qcow2",
         setup=worn_file, prepare=no_output_yet, check=same_files,
