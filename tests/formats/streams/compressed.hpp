@@ -67,9 +67,7 @@ inline Bytes xz(std::span<const std::byte> content, std::uint64_t block_size = 1
   return out;
 }
 
-inline Bytes zstd(std::span<const std::byte> content) {
-  return zst::encode_frame(content, 1);
-}
+inline Bytes zstd(std::span<const std::byte> content) { return zst::encode_frame(content, 1); }
 
 inline Bytes compressed(Format format, std::span<const std::byte> content) {
   if (format == Format::gz) return gzip(content);
