@@ -145,9 +145,8 @@ void print_attached(const AttachJob& job) {
 }
 
 int attach_disk(const AttachCommandOptions& o, const CommonOptions& common) {
-  const virt::Connection connection(o.uri, virt::Access::read_write);
-  const virt::HostStorage host = virt::host_of(connection);
-  AttachJob job(connection, host, o.attach);
+  const virt::Site site(o.uri, virt::Access::read_write);
+  AttachJob job(site.connection, site.host, o.attach);
   if (!o.dry_run) job.run();
   if (common.json) {
     print_json(attach_json(job, o.dry_run));

@@ -55,11 +55,11 @@ void describe_detach(CommandLine& line, DetachOptions& o) {
 
 class DetachJob {
  public:
-  DetachJob(const virt::Connection& connection, const DetachOptions& options)
-      : connection_(connection),
+  DetachJob(const virt::Site& site, const DetachOptions& options)
+      : connection_(site.connection),
         options_(options),
-        host_(virt::host_of(connection)),
-        domain_(connection.domain(options.domain.get("detach"))),
+        host_(site.host),
+        domain_(connection_.domain(options.domain.get("detach"))),
         halves_(virt::read_halves(domain_)) {
     const bool chosen = options.live || options.config;
     if (!chosen || options.live) live_ = find(halves_.live);
@@ -176,7 +176,7 @@ class DetachJob {
 
   const virt::Connection& connection_;
   const DetachOptions& options_;
-  virt::HostStorage host_;
+  const virt::HostStorage& host_;
   virt::Domain domain_;
   virt::DomainHalves halves_;
   const DomainDisk* live_ = nullptr;
@@ -200,8 +200,8 @@ int run_detach(const Arguments& arguments) {
     throw UsageError("detach: the disk is named by --target DEV or by --source SRC");
   }
   return virt::run_reporting(line.common().json, exit_code::refused, [&] {
-    const virt::Connection connection(o.uri, virt::Access::read_write);
-    DetachJob job(connection, o);
+    const virt::Site site(o.uri, virt::Access::read_write);
+    DetachJob job(site, o);
     job.run();
     return job.report(line.common().json);
   });

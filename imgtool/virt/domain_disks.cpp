@@ -102,8 +102,13 @@ std::string_view name_of_halves(Halves halves) {
 
 }  // namespace
 
-HostStorage host_of(const Connection& connection) {
-  return {connection.is_remote(),
+HostStorage host_of(const Connection& connection, std::optional<HostScan> scan) {
+  if (connection.is_remote()) {
+    scan.reset();
+  } else if (!scan) {
+    scan = scan_host();
+  }
+  return {std::move(scan),
           [&connection](const std::string& pool,
                         const std::string& name) -> std::optional<std::string> {
             const auto found = connection.find_pool(pool);
@@ -112,6 +117,11 @@ HostStorage host_of(const Connection& connection) {
             return volume ? std::optional(volume->path()) : std::nullopt;
           }};
 }
+
+Site::Site(const std::optional<std::string>& uri, Access access)
+    : scan_(may_be_this_host(uri) ? std::optional(scan_host()) : std::nullopt),
+      connection(uri, access),
+      host(host_of(connection, std::move(scan_))) {}
 
 DomainHalves read_halves(const Domain& domain) {
   DomainHalves halves;

@@ -26,8 +26,24 @@ DomainHalves read_halves(const Domain& domain);
 // Of all domains. One that vanishes meanwhile is left out.
 std::vector<DomainHalves> read_all_halves(const Connection& connection);
 
-// The storage behind a connection. The connection outlives it.
-HostStorage host_of(const Connection& connection);
+// The storage behind a connection, which outlives it. `scan`, when it was begun already, of this
+// host; it is dropped when the connection leads to another one.
+HostStorage host_of(const Connection& connection, std::optional<HostScan> scan = std::nullopt);
+
+// A libvirt, and the storage of the host that it runs on: this host is looked at while libvirt
+// answers, unless the URI says that it is another one.
+class Site {
+ public:
+  Site(const std::optional<std::string>& uri, Access access);
+  Site(const Site&) = delete;  // the storage asks the connection
+
+ private:
+  std::optional<HostScan> scan_;
+
+ public:
+  const Connection connection;
+  const HostStorage host;
+};
 
 enum class Role : std::uint8_t {
   disk,     // what the guest is shown

@@ -38,9 +38,9 @@ int run_domains(const Arguments& arguments) {
   if (const auto exit = line.parse(arguments)) return *exit;
 
   return virt::run_reporting(line.common().json, exit_code::refused, [&] {
-    const virt::Connection connection(uri, virt::Access::read_only);
-    const virt::HostStorage host = virt::host_of(connection);
-    const auto reports = virt::report_domains(connection, host, std::nullopt);
+    const virt::Site site(uri, virt::Access::read_only);
+    const virt::Connection& connection = site.connection;
+    const auto reports = virt::report_domains(connection, site.host, std::nullopt);
     if (line.common().json) {
       auto list = nlohmann::ordered_json::array();
       for (const auto& report : reports) {

@@ -24,18 +24,28 @@ bool is_locked(int fd, off_t first, off_t count) {
 
 }  // namespace
 
-HostStorage::HostStorage(bool remote, VolumePath volume_path, io::SystemRoots roots)
-    : volume_path_(std::move(volume_path)) {
-  if (remote) return;
-  inventory_ = std::make_unique<io::DeviceInventory>(std::move(roots));
-  usage_ = std::make_unique<io::DeviceUsage>(*inventory_);
+HostScan scan_host(io::SystemRoots roots) {
+  return std::async(
+      std::launch::async,
+      [](io::SystemRoots where) -> std::unique_ptr<const HostSnapshot> {
+        return std::make_unique<HostSnapshot>(std::move(where));
+      },
+      std::move(roots));
+}
+
+HostStorage::HostStorage(std::optional<HostScan> scan, VolumePath volume_path)
+    : volume_path_(std::move(volume_path)), scan_(std::move(scan)) {}
+
+const HostSnapshot& HostStorage::snapshot() const {
+  if (!snapshot_) snapshot_ = scan_.value().get();
+  return *snapshot_;
 }
 
 Identity HostStorage::identity(const std::string& path) const {
   Identity identity;
   identity.path = path;
   if (!remote() && path.starts_with('/')) {
-    identity.file = usage_->stack().identity(inventory_->roots().in_dev(path));
+    identity.file = usage().stack().identity(inventory().roots().in_dev(path));
   }
   // Not this host's, or not there: then only the spelling can be compared.
   if (!identity.file) identity.name = std::filesystem::path(path).lexically_normal().string();
@@ -62,15 +72,15 @@ Identity HostStorage::identity(const DiskSource& source) const {
 bool HostStorage::share(const Identity& a, const Identity& b) const {
   if (!a.file || !b.file) return a.file == b.file && !a.name.empty() && a.name == b.name;
   if (*a.file == *b.file) return true;
-  const auto& stack = usage_->stack();
-  const auto& roots = inventory_->roots();
+  const auto& stack = usage().stack();
+  const auto& roots = inventory().roots();
   return stack.below(roots.in_dev(a.path)).has(*b.file) ||
          stack.below(roots.in_dev(b.path)).has(*a.file);
 }
 
 LastingName HostStorage::lasting_name(const std::string& path) const {
-  const std::string& dev = inventory_->roots().dev;
-  const io::BlockDevice* device = inventory_->find_path(path);
+  const std::string& dev = inventory().roots().dev;
+  const io::BlockDevice* device = inventory().find_path(path);
   if (device == nullptr) return {path, false};
   const auto& links = device->links;
   const bool lasts = path.starts_with(dev + "/disk/by-") || path.starts_with(dev + "/mapper/") ||
@@ -87,7 +97,7 @@ LastingName HostStorage::lasting_name(const std::string& path) const {
 }
 
 std::vector<io::DeviceUse> HostStorage::uses(const std::string& path) const {
-  return usage_->reasons_not_to_write(inventory_->roots().in_dev(path));
+  return usage().reasons_not_to_write(inventory().roots().in_dev(path));
 }
 
 bool locked_by_qemu(const std::string& path, bool for_writing) {

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <functional>
+#include <future>
 #include <memory>
 #include <optional>
 #include <string>
@@ -30,15 +31,29 @@ struct LastingName {
   bool lasts = true;
 };
 
+// This host's devices and who uses them.
+struct HostSnapshot {
+  explicit HostSnapshot(io::SystemRoots roots) : inventory(std::move(roots)), usage(inventory) {}
+  HostSnapshot(const HostSnapshot&) = delete;  // one part refers to the other
+
+  io::DeviceInventory inventory;
+  io::DeviceUsage usage;
+};
+
+// Takes the snapshot on a thread of its own: that takes as long as libvirt's first answers do.
+using HostScan = std::future<std::unique_ptr<const HostSnapshot>>;
+HostScan scan_host(io::SystemRoots roots = {});
+
 class HostStorage {
  public:
   // The path of a volume; nothing when there is no such volume.
   using VolumePath =
       std::function<std::optional<std::string>(const std::string& pool, const std::string& volume)>;
 
-  HostStorage(bool remote, VolumePath volume_path, io::SystemRoots roots = {});
+  // Without a scan: another host's. What went wrong in the scan is thrown by the first question.
+  HostStorage(std::optional<HostScan> scan, VolumePath volume_path);
 
-  [[nodiscard]] bool remote() const noexcept { return inventory_ == nullptr; }
+  [[nodiscard]] bool remote() const noexcept { return !scan_; }
 
   [[nodiscard]] Identity identity(const DiskSource& source) const;
   [[nodiscard]] Identity identity(const std::string& path) const;
@@ -53,9 +68,13 @@ class HostStorage {
   [[nodiscard]] std::vector<io::DeviceUse> uses(const std::string& path) const;
 
  private:
+  [[nodiscard]] const HostSnapshot& snapshot() const;
+  [[nodiscard]] const io::DeviceInventory& inventory() const { return snapshot().inventory; }
+  [[nodiscard]] const io::DeviceUsage& usage() const { return snapshot().usage; }
+
   VolumePath volume_path_;
-  std::unique_ptr<io::DeviceInventory> inventory_;
-  std::unique_ptr<io::DeviceUsage> usage_;
+  mutable std::optional<HostScan> scan_;
+  mutable std::unique_ptr<const HostSnapshot> snapshot_;  // once it was asked for
 };
 
 // Whether a running QEMU has the image open in a way that excludes another user, by the locks that

@@ -151,6 +151,12 @@ bool names_host(std::string_view uri) {
          uri[begin + 3] != '?';
 }
 
+bool may_be_this_host(const std::optional<std::string>& uri) {
+  if (uri) return !names_host(*uri);
+  const char* usual = std::getenv("LIBVIRT_DEFAULT_URI");
+  return usual == nullptr || !names_host(usual);
+}
+
 // --- domains ------------------------------------------------------------------------------
 
 Domain::Domain(Owned<_virDomain> handle, std::optional<Halves> listed_as)

@@ -218,6 +218,9 @@ class Connection {
 
 // Whether the URI names a host, be it this one.
 bool names_host(std::string_view uri);
+// Whether the connection may turn out to be this host's, as far as the URI or, without one, the
+// environment tells.
+bool may_be_this_host(const std::optional<std::string>& uri);
 
 // What becomes of a disk that a running guest was asked to let go: make one, then ask, then wait.
 class RemovalWatch {

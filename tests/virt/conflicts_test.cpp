@@ -27,9 +27,8 @@ class Conflicts : public testing::Test {
     system_.write("files/a.img", "a");
     system_.write("files/b.img", "b");
     system_.link("files/link.img", "a.img");
-    host_.emplace(
-        false, [](const std::string&, const std::string&) { return std::nullopt; },
-        system_.roots());
+    host_.emplace(scan_host(system_.roots()),
+                  [](const std::string&, const std::string&) { return std::nullopt; });
   }
 
   [[nodiscard]] std::string dev(const std::string& name) const {
@@ -108,8 +107,8 @@ TEST_F(Conflicts, WritesNamesThatLast) {
 TEST_F(Conflicts, ANumberOfDeviceMapperIsNoName) {
   system_.add_disk("dm-9", "254:9", "virtual", 1 << 20);
   system_.set("dm-9", "dm/name", "gone");
-  const HostStorage host(
-      false, [](const auto&, const auto&) { return std::nullopt; }, system_.roots());
+  const HostStorage host(scan_host(system_.roots()),
+                         [](const auto&, const auto&) { return std::nullopt; });
   EXPECT_THROW((void)host.lasting_name(dev("dm-9")), io::Error);
 }
 
@@ -166,7 +165,7 @@ TEST_F(Conflicts, OurOwnChainMustNotBeWrittenElsewhere) {
 }
 
 TEST_F(Conflicts, OnAnotherHostNamesAreCompared) {
-  const HostStorage remote(true, [](const std::string& pool, const std::string& volume) {
+  const HostStorage remote(std::nullopt, [](const std::string& pool, const std::string& volume) {
     return std::optional("/pools/" + pool + "/" + volume);
   });
   EXPECT_TRUE(remote.share(remote.identity("/srv/a.img"), remote.identity("/srv/x/../a.img")));
