@@ -41,6 +41,7 @@ def setup(workshop: Workshop) -> Places:
     run("truncate", "-s", 64 * MIB, image)
     return {
         "imgtool": workshop.imgtool,
+        "size": 64 * MIB,
         "uri": daemon.uri,
         "guest": GUEST,
         "image": image,

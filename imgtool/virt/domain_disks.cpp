@@ -13,7 +13,8 @@ namespace {
 
 bool is_same_image(const DiskUse& a, const DiskUse& b) {
   return a.domain == b.domain && a.target == b.target && a.role == b.role &&
-         a.identity.file == b.identity.file && a.identity.name == b.identity.name;
+         a.identity.file == b.identity.file && a.identity.name == b.identity.name &&
+         a.device == b.device;
 }
 
 class Collector {
@@ -36,9 +37,20 @@ class Collector {
         use.writes = false;  // what is below it
       }
     }
+    for (const HostDevice& device : layout.host_devices) add_device(domain, device, half);
   }
 
  private:
+  void add_device(const std::string& domain, const HostDevice& device, Halves half) {
+    for (Identity& disk : host_.disks_on(device)) {
+      DiskUse use{domain, device.target, half, Role::device, disk.path, !device.readonly};
+      use.shareable = device.shareable;
+      use.device = device.label();
+      use.identity = std::move(disk);
+      add(std::move(use));
+    }
+  }
+
   void add(DiskUse use, Role role, const ChainLink& link) {
     if (link.source.type == SourceType::none) return;
     use.role = role;
@@ -157,6 +169,10 @@ AllUses collect_uses(const std::vector<DomainHalves>& domains, const HostStorage
 }
 
 std::string describe(const DiskUse& use) {
+  if (use.role == Role::device) {
+    return fmt::format("on the {} that the domain {} ({}) has", use.device, use.domain,
+                       name_of_halves(use.halves));
+  }
   const std::string_view how = use.role == Role::backing ? "below the disk"
                                : use.role == Role::mirror
                                    ? "the copy that is being made of the disk"
@@ -169,7 +185,8 @@ std::vector<DiskUse> find_conflicts(const IntendedUse& intended, const std::vect
                                     const HostStorage& host) {
   std::vector<DiskUse> conflicts;
   for (const DiskUse& use : uses) {
-    const bool both_share = intended.shared && use.shareable && use.role == Role::disk;
+    const bool whole = use.role == Role::disk || use.role == Role::device;
+    const bool both_share = intended.shared && use.shareable && whole;
     const bool both_read = intended.readonly && !use.writes;
     const bool touches = !both_share && !both_read && host.share(intended.identity, use.identity);
     const bool changes_chain =

@@ -49,6 +49,7 @@ enum class Role : std::uint8_t {
   disk,     // what the guest is shown
   backing,  // an image below it, only read
   mirror,   // the other end of a block copy
+  device,   // what goes with a device of the host that the guest has
 };
 
 // One image that one disk of one domain uses.
@@ -61,6 +62,7 @@ struct DiskUse {
   bool writes = false;
   bool shareable = false;
   Identity identity{};
+  std::string device{};  // Role::device: which
 };
 
 struct AllUses {

@@ -127,6 +127,7 @@ DomainLayout read_domain(const std::string& xml) {
   for (const pugi::xml_node& disk : devices.children("disk")) {
     layout.disks.push_back(read_disk(disk));
   }
+  layout.host_devices = read_host_devices(devices);
   return layout;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "imgtool/virt/disk_source.hpp"
+#include "imgtool/virt/host_device.hpp"
 
 namespace imgtool::virt {
 
@@ -44,6 +45,7 @@ struct DomainLayout {
   unsigned free_ports = 0;
   bool virtio_scsi = false;  // controller 0 of the scsi bus
   std::vector<DomainDisk> disks;
+  std::vector<HostDevice> host_devices;
 
   [[nodiscard]] const DomainDisk* find_target(std::string_view target) const;
 };

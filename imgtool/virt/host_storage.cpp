@@ -78,6 +78,17 @@ bool HostStorage::share(const Identity& a, const Identity& b) const {
          stack.below(roots.in_dev(b.path)).has(*a.file);
 }
 
+std::vector<Identity> HostStorage::disks_on(const HostDevice& device) const {
+  std::vector<Identity> disks;
+  if (remote()) return disks;
+  for (const io::BlockDevice& disk : inventory().devices()) {
+    if (disk.parent.empty() && carries(device, disk)) {
+      disks.push_back({io::FileIdentity{true, disk.number, 0}, "", disk.path});
+    }
+  }
+  return disks;
+}
+
 LastingName HostStorage::lasting_name(const std::string& path) const {
   const std::string& dev = inventory().roots().dev;
   const io::BlockDevice* device = inventory().find_path(path);

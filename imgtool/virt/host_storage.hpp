@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "imgtool/virt/disk_source.hpp"
+#include "imgtool/virt/host_device.hpp"
 #include "io/device_usage.hpp"
 #include "io/file.hpp"
 
@@ -59,6 +60,9 @@ class HostStorage {
   [[nodiscard]] Identity identity(const std::string& path) const;
   // Whether writing to one changes the other: the same, a part of it, or stored on it.
   [[nodiscard]] bool share(const Identity& a, const Identity& b) const;
+
+  // The disks that are gone from this host, or not its own any more, when a guest has `device`.
+  [[nodiscard]] std::vector<Identity> disks_on(const HostDevice& device) const;
 
   // Of a block device, in place of sdb, dm-3 or a relative link. Throws io::Error (refused) where
   // there is only a number that changes.

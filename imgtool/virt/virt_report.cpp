@@ -30,7 +30,8 @@ Json conflict_json(const DiskUse& use) {
           {"path", use.label},
           {"role", use.role == Role::disk      ? "disk"
                    : use.role == Role::backing ? "backing"
-                                               : "mirror"},
+                   : use.role == Role::mirror  ? "mirror"
+                                               : "device"},
           {"live", use.halves.live},
           {"config", use.halves.config}};
 }

@@ -55,7 +55,7 @@ void FakeSystem::add_node(const std::string& name) const {
 
 void FakeSystem::add_disk(const std::string& name, const std::string& number,
                           const std::string& place, std::uint64_t size_bytes) {
-  const bool is_virtual = place.starts_with("virtual");
+  const bool is_virtual = place == "virtual";
   const std::string folder =
       "sys/devices/" + (is_virtual ? "virtual/block/" : place + "/block/") + name;
   write(folder + "/dev", number + "\n");

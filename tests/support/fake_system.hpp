@@ -22,7 +22,7 @@ class FakeSystem {
   void link(std::string_view relative, std::string_view target) const;
 
   // A disk whose folder is sys/devices/PLACE/block/NAME; the folder PLACE becomes its "device"
-  // unless it starts with "virtual". The kernel's name may hold '!'.
+  // unless it is "virtual". The kernel's name may hold '!'.
   void add_disk(const std::string& name, const std::string& number, const std::string& place,
                 std::uint64_t size_bytes);
   void add_partition(const std::string& disk, const std::string& name, const std::string& number,

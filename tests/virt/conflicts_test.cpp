@@ -164,6 +164,104 @@ TEST_F(Conflicts, OurOwnChainMustNotBeWrittenElsewhere) {
   EXPECT_EQ(find_conflicts(intended, uses("<readonly/>"), *host_).size(), 0U);
 }
 
+// --- devices of the host that a guest has -------------------------------------------------
+
+class HostDevices : public Conflicts {
+ protected:
+  HostDevices() {
+    system_.add_disk("nvme0n1", "259:0", "pci0000:00/0000:00:1d.0/0000:01:00.0/nvme/nvme0",
+                     std::uint64_t{1} << 30);
+    system_.add_partition("nvme0n1", "nvme0n1p1", "259:1", 1 << 20, 1 << 28);
+    // One with two controllers is below neither.
+    system_.add_disk("nvme1n1", "259:8", "virtual/nvme-subsystem/nvme-subsys1",
+                     std::uint64_t{1} << 30);
+    system_.write("sys/devices/pci0000:00/0000:00:1e.0/0000:02:00.0/nvme/nvme1/state", "live");
+    system_.link("sys/devices/virtual/nvme-subsystem/nvme-subsys1/nvme1",
+                 "../../../pci0000:00/0000:00:1e.0/0000:02:00.0/nvme/nvme1");
+    system_.add_disk("sdd", "8:48",
+                     "pci0000:00/0000:00:14.0/usb2/2-7/2-7:1.0/host6/target6:0:0/6:0:0:0",
+                     std::uint64_t{1} << 30);
+    for (const auto& [name, value] :
+         {std::pair("busnum", "2"), std::pair("devnum", "11"), std::pair("idVendor", "0951"),
+          std::pair("idProduct", "1666")}) {
+      system_.write(std::string("sys/devices/pci0000:00/0000:00:14.0/usb2/2-7/") + name, value);
+    }
+    host_.emplace(scan_host(system_.roots()),
+                  [](const std::string&, const std::string&) { return std::nullopt; });
+  }
+
+  // Of an attempt to attach `name` while another domain has `device`.
+  [[nodiscard]] std::vector<DiskUse> found(const std::string& name, const std::string& device,
+                                           bool readonly = false, bool shared = false) const {
+    return conflicts(dev(name), domain_with("web2", "/none.img", "", device), readonly, shared);
+  }
+};
+
+std::string pci(const std::string& bus, const std::string& slot = "0x00") {
+  return "<hostdev mode='subsystem' type='pci' managed='yes'><source><address domain='0x0000' "
+         "bus='" +
+         bus + "' slot='" + slot + "' function='0x0'/></source></hostdev>";
+}
+
+std::string scsi(const std::string& host, const std::string& unit, const std::string& more = "") {
+  return "<hostdev mode='subsystem' type='scsi'><source><adapter name='scsi_host" + host +
+         "'/><address bus='0' target='0' unit='" + unit + "'/></source>" + more + "</hostdev>";
+}
+
+TEST_F(HostDevices, ADriveOnThePciBusIsAConflict) {
+  const auto uses = found("nvme0n1", pci("0x01"));
+  ASSERT_EQ(uses.size(), 1U);
+  EXPECT_EQ(uses[0].role, Role::device);
+  EXPECT_EQ(describe(uses[0]), "on the PCI device 0000:01:00.0 that the domain web2 (running) has");
+  EXPECT_EQ(found("nvme0n1p1", pci("0x01")).size(), 1U);
+  EXPECT_EQ(found("nvme1n1", pci("0x02")).size(), 1U);
+  EXPECT_EQ(found("nvme0n1", pci("0x02")).size(), 0U);
+  EXPECT_EQ(found("nvme1n1", pci("0x01")).size(), 0U);
+}
+
+TEST_F(HostDevices, ADiskOnAControllerThatAGuestHasIsAConflict) {
+  EXPECT_EQ(found("sdb", pci("0x00", "0x1f")).size(), 0U);  // function 0, and it is function 2
+  const std::string controller =
+      "<hostdev mode='subsystem' type='pci'><source><address domain='0' bus='0' slot='0x1f' "
+      "function='2'/></source></hostdev>";
+  EXPECT_EQ(found("sdb", controller).size(), 1U);
+  EXPECT_EQ(found("vg-a/web-data", controller).size(), 1U);
+}
+
+TEST_F(HostDevices, AnNvmeDiskOfAGuestIsAConflict) {
+  const std::string disk =
+      "<disk type='nvme' device='disk'><source type='pci' namespace='1'><address domain='0x0000' "
+      "bus='0x01' slot='0x00' function='0x0'/></source><target dev='vdb' bus='virtio'/></disk>";
+  const auto uses = found("nvme0n1", disk);
+  ASSERT_EQ(uses.size(), 1U);
+  EXPECT_EQ(uses[0].target, "vdb");
+  EXPECT_EQ(found("nvme1n1", disk).size(), 0U);
+}
+
+TEST_F(HostDevices, ADiskOnTheScsiBusIsAConflict) {
+  EXPECT_EQ(found("sdb", scsi("1", "0")).size(), 1U);
+  EXPECT_EQ(found("vg-a/web-data", scsi("1", "0")).size(), 1U);  // lies on it
+  EXPECT_EQ(found("sdb", scsi("1", "1")).size(), 0U);
+  EXPECT_EQ(found("sdb", scsi("2", "0")).size(), 0U);
+  EXPECT_EQ(found("sdb", scsi("1", "0", "<readonly/>"), true).size(), 0U);
+  EXPECT_EQ(found("sdb", scsi("1", "0", "<readonly/>"), false).size(), 1U);
+  EXPECT_EQ(found("sdb", scsi("1", "0", "<shareable/>"), false, true).size(), 0U);
+  const std::string network =
+      "<hostdev mode='subsystem' type='scsi'><source protocol='iscsi' name='iqn.x/1'/></hostdev>";
+  EXPECT_EQ(found("sdb", network).size(), 0U);
+}
+
+TEST_F(HostDevices, AUsbStickIsAConflict) {
+  const auto usb = [](const std::string& source) {
+    return "<hostdev mode='subsystem' type='usb'><source>" + source + "</source></hostdev>";
+  };
+  EXPECT_EQ(found("sdd", usb("<address bus='2' device='11'/>")).size(), 1U);
+  EXPECT_EQ(found("sdd", usb("<address bus='2' device='12'/>")).size(), 0U);
+  EXPECT_EQ(found("sdd", usb("<vendor id='0x0951'/><product id='0x1666'/>")).size(), 1U);
+  EXPECT_EQ(found("sdd", usb("<vendor id='0x0951'/><product id='0x1667'/>")).size(), 0U);
+  EXPECT_EQ(found("sdb", usb("<address bus='2' device='11'/>")).size(), 0U);
+}
+
 TEST_F(Conflicts, OnAnotherHostNamesAreCompared) {
   const HostStorage remote(std::nullopt, [](const std::string& pool, const std::string& volume) {
     return std::optional("/pools/" + pool + "/" + volume);
