@@ -28,6 +28,9 @@ std::string attach_hint(const LibvirtError& error, const std::string& domain) {
   if (says("Cannot access storage file")) {
     return "QEMU's user has to reach the file: look at the permissions of the folders above it";
   }
+  if (says("Unknown driver")) {
+    return "QEMU on that host lacks the driver: Debian has more of them in qemu-block-extra";
+  }
   if (says(" lock")) return "another process has the image open";
   if (error.code() == error_code::operation_invalid && says("not running")) {
     return "without --live it is attached to the configuration";

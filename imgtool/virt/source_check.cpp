@@ -234,7 +234,12 @@ CheckedSource check_network(const DiskSource& source, const HostStorage& host,
   checked.format_reason =
       wishes.format ? "--format" : "network disks are raw unless --format says so";
   checked.notes.push_back(
-      fmt::format("not checked: whether {} exists, and what it holds", source.label()));
+      fmt::format("not checked: whether {} exists, what it holds, and who uses it by another name",
+                  source.label()));
+  if (!source.snapshot.empty() && !wishes.readonly) {
+    throw io::Error::refusal(source.label(),
+                             "is a snapshot, which nobody can write to: give --readonly");
+  }
   return checked;
 }
 
@@ -293,7 +298,8 @@ CheckedSource check_remote_path(const Connection& connection, const HostStorage&
     ask_volume(checked, *volume, wishes);
     checked.size = volume->capacity();
   } else {
-    checked.source.type = path.starts_with("/dev/") ? SourceType::block : SourceType::file;
+    const bool device = path.starts_with("/dev/") && !path.starts_with("/dev/shm/");
+    checked.source.type = device ? SourceType::block : SourceType::file;
     if (!wishes.format) {
       throw io::Error::refusal(path,
                                "is on another host and in none of its storage pools, so its "

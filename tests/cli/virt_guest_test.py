@@ -1,10 +1,12 @@
 """A Linux guest sees what was attached: the serial number, the content, and that it goes."""
-from imgtool_testing import MiB, check, main, wait_until
+from imgtool_testing import MiB, check, main, requires, wait_until
 from libvirt_testing import LibvirtTestCase
 from linux_guest import make_initrd, os_xml, requires_linux_guest
+from nbd_testing import serve_nbd
 
 
 @requires_linux_guest
+@requires("nbdkit")
 class LinuxGuest(LibvirtTestCase):
     def says(self, guest, line):
         """Waits until the guest's console has said a line that begins like this."""
@@ -39,6 +41,17 @@ class LinuxGuest(LibvirtTestCase):
         self.attach_ok(guest, self.image(size=4 * MiB), "--target", "sdd", "--serial", "SECOND-1")
         self.assertRegex(self.says(guest, "GUEST DISK sd"),
                          rf"^GUEST DISK sd. serial SECOND-1 bytes {4 * MiB}$")
+
+        # A disk that comes over the network, and to the guest is one like all others.
+        (tree / "greeting").write_text("hello over the network\n")
+        export, socket = self.image("export.img"), self.path("nbd.socket")
+        check("mkfs.ext4", "-q", "-d", tree, export)
+        serve_nbd(self, export, "-U", socket)
+        done = self.attach_ok(guest, f"nbd+unix:///?socket={socket}", "--json").json
+        self.assertEqual(self.says(guest, "GUEST DISK vdb"),
+                         f"GUEST DISK vdb serial {done['serial']} bytes {8 * MiB}")
+        self.says(guest, "GUEST FILE vdb hello over the network")
+        self.imgtool_ok("detach", "--domain", guest, "--target", "vdb", "--timeout", "60")
 
         # A guest with an operating system lets go.
         gone = self.imgtool_ok("detach", "--domain", guest, "--target", "vda", "--timeout", "60",

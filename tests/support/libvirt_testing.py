@@ -109,10 +109,14 @@ class Libvirt:
             raise AssertionError(f"{result!r}\n{(self.folder / 'log/out').read_text()[-2000:]}")
         return result
 
+    def init_pid(self):
+        """That of the namespaces' first process, as seen from here."""
+        return int(pathlib.Path(f"/proc/{self.unshare.pid}/task/{self.unshare.pid}/children")
+                   .read_text().split()[0])
+
     def daemon_pid(self):
         """libvirtd's, as seen from here."""
-        init = int(pathlib.Path(f"/proc/{self.unshare.pid}/task/{self.unshare.pid}/children")
-                   .read_text().split()[0])
+        init = self.init_pid()
         children = pathlib.Path(f"/proc/{init}/task/{init}/children").read_text().split()
         for pid in children:
             if pathlib.Path(f"/proc/{pid}/comm").read_text() == "libvirtd\n":
