@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -68,10 +69,15 @@ class Appliance final : public Shell {
   struct Close {
     void operator()(guestfs_h* handle) const noexcept;
   };
+  enum class Accelerator : std::uint8_t { kvm, none };
   using Clock = std::chrono::steady_clock;
   using Handle = std::unique_ptr<guestfs_h, Close>;
 
-  void launch(const std::vector<Drive>& drives, bool force_emulation);
+  static void hear_console(guestfs_h* g, void* opaque, std::uint64_t event, int handle, int flags,
+                           const char* text, std::size_t length, const std::uint64_t* array,
+                           std::size_t array_length);
+
+  void launch(const std::vector<Drive>& drives, Accelerator accelerator);
   void add(const Drive& drive);
   void find_devices(std::size_t count);
   void kill_machine() noexcept;
@@ -81,12 +87,16 @@ class Appliance final : public Shell {
 
   const ApplianceOptions options_;
   const io::StopFlag& stop_;
+  const std::string mark_;  // see run()
   Handle handle_;
   std::string note_;
   std::vector<std::string> devices_;
   std::string console_;  // the end of what the machine said while it started
-  // When KVM is given up, in the clock's ticks; 0: never.
-  std::atomic<Clock::rep> patience_ends_{0};
+  std::string hypervisor_;
+  std::atomic<std::uint64_t> words_{0};  // how often it said something
+  // Whether KVM is given up when the machine runs and says nothing for a while. What else is above
+  // is not changed while it is set, but for what launch() does before.
+  std::atomic<bool> patience_is_limited_{false};
   std::jthread watcher_;  // ends first
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <sstream>
 
 #include <fmt/format.h>
 
@@ -122,15 +123,21 @@ void identify(Shell& shell, Volume& volume) {
   volume.uuid = value_of(shell, volume, "UUID");
 }
 
-std::uint64_t size_of_device(Shell& shell, const std::string& device) {
+std::vector<std::uint64_t> sizes_of_devices(Shell& shell, const std::vector<std::string>& devices) {
+  if (devices.empty()) return {};
+  std::string words;
+  for (const std::string& device : devices) words += ' ' + sh_word(device);
   // A slow machine may still be making the devices of partitions.
   const std::string said = shell.must(
-      "measuring " + device,
-      fmt::format(
-          "n=0; while ! test -b {0} && test $n -lt 100; do sleep 0.1; n=$((n + 1)); done; "
-          "udevadm settle; blockdev --getsize64 {0} >/tmp/size && echo size $(cat /tmp/size)",
-          sh_word(device)));
-  return number_after(said, "size");
+      "measuring its disks",
+      fmt::format("for d in{0}; do n=0; while ! test -b $d && test $n -lt 100; do sleep 0.1; "
+                  "n=$((n + 1)); done; done; udevadm settle; blockdev --getsize64{0}",
+                  words));
+  std::vector<std::uint64_t> sizes;
+  std::istringstream lines(said);
+  for (std::uint64_t size = 0; lines >> size;) sizes.push_back(size);
+  if (sizes.size() != devices.size()) throw trouble("some of its disks have no size");
+  return sizes;
 }
 
 Mount::Mount(Shell& shell, const std::string& device, std::string_view options) : shell_(shell) {

@@ -86,7 +86,9 @@ void aim_for(Volume& volume, std::uint64_t target);
 // Fills type, label and uuid by what blkid sees on the volume's device.
 void identify(Shell& shell, Volume& volume);
 
-[[nodiscard]] std::uint64_t size_of_device(Shell& shell, const std::string& device);
+// Bytes, in the same order.
+[[nodiscard]] std::vector<std::uint64_t> sizes_of_devices(Shell& shell,
+                                                          const std::vector<std::string>& devices);
 
 // Mounted while it lives, on /sysroot.
 class Mount {

@@ -49,7 +49,7 @@ void measure_luks(Workshop& shop, Volume& volume) {
   inner.name = "inside " + volume.name;
   inner.partition = volume.partition;
   inner.device = "/dev/mapper/" + unlocked_name(volume);
-  inner.size = inner.new_size = size_of_device(shop.shell, inner.device);
+  inner.size = inner.new_size = sizes_of_devices(shop.shell, {inner.device}).front();
   inner.trim = true;
   identify(shop.shell, inner);
   volume.head = volume.size - inner.size;

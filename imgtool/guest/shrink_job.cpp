@@ -109,15 +109,25 @@ Workshop ShrinkJob::workshop(Appliance& appliance) {
   return shop;
 }
 
+// Whether the appliance's kernel sees the partitions that the host sees.
+void ShrinkJob::check_same_sizes() {
+  std::vector<std::string> devices;
+  devices.reserve(plan_.volumes.size());
+  for (const Volume& volume : plan_.volumes) devices.push_back(volume.device);
+  const auto sizes = sizes_of_devices(*appliance_, devices);
+  for (std::size_t i = 0; i < sizes.size(); ++i) {
+    const Volume& volume = plan_.volumes[i];
+    if (sizes[i] == volume.size) continue;
+    throw trouble(
+        fmt::format("{} has {} bytes here, and there {}", volume.name, volume.size, sizes[i]));
+  }
+}
+
 void ShrinkJob::look() {
   launch();
   Workshop shop = workshop(*appliance_);
+  check_same_sizes();
   for (Volume& volume : plan_.volumes) {
-    const std::uint64_t there = size_of_device(*appliance_, volume.device);
-    if (there != volume.size) {
-      throw trouble(
-          fmt::format("{} has {} bytes here, and there {}", volume.name, volume.size, there));
-    }
     measure(shop, volume);
     for_each_volume(volume, [this](Volume& one) {
       if (!one.used) one.used = source_.used_in(one.name);

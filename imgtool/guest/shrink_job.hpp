@@ -58,6 +58,7 @@ class ShrinkJob {
   void launch();
   // Also tells the volumes where they are in it.
   [[nodiscard]] Workshop workshop(Appliance& appliance);
+  void check_same_sizes();
   void update_plan(io::Source& disk);
   void check_room();
   void refuse_by_strictness() const;
