@@ -242,7 +242,7 @@ class Search {
       if (hashed_) {
         keep(container, "the disk holds hashes over the blocks of its file systems, free ones too",
              "");
-      } else if (hibernated) {
+      } else if (hibernated && !options_.hibernated_never_resumes) {
         keep(container, "a hibernated system on this disk may have it mounted",
              "start that system and shut it down");
       }

@@ -40,6 +40,8 @@ struct FreeSpaceOptions {
   std::vector<InUse> in_use{};
   // What the disk is known to have, in bytes: an MBR counts in sectors.
   std::optional<std::uint64_t> sector_size{};
+  // A hibernated system on it will never go on, so what it had mounted is as after a crash.
+  bool hibernated_never_resumes = false;
 };
 
 // Reads metadata only. `disk` shows a whole disk. Throws nothing for what the disk holds or for

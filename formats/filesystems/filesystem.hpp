@@ -26,6 +26,8 @@ struct FileSystem {
   // Why nothing is free, and what the user can do about it; both empty when `free` is exact.
   std::string kept_because;
   std::string remedy;
+  // Nothing else is wrong than that its journal holds what a mount would bring to its place.
+  bool needs_replay = false;
 
   // What the user should know although `free` is exact; mostly empty.
   std::string warning;

@@ -61,6 +61,7 @@ std::optional<FileSystem> probe_xfs(DiskView& container) {
   } catch (const Doubt& doubt) {
     found.kept_because = doubt.because;
     found.remedy = doubt.remedy;
+    found.needs_replay = doubt.needs_replay;
   } catch (const io::Error& error) {
     if (error.kind() != io::ErrorKind::format) throw;
     found.kept_because = std::string("it is damaged: ") + error.what();

@@ -47,6 +47,8 @@ class Finder {
     const auto sector = disk_.read(offset, boot_sector_size);
     const std::string_view text(reinterpret_cast<const char*>(sector.data()), sector.size());
     if (text.substr(6, 4) == "LILO") found_.lilo = true;
+    const auto maker = text.substr(3, 8);
+    if (maker == "SYSLINUX" || maker == "EXTLINUX") found_.syslinux.push_back(offset);
     if (const auto grub = find_grub(sector)) follow(*grub);
   }
 
@@ -83,6 +85,11 @@ class Finder {
   BootCode found_;
 };
 
+// In front of what a file system has: boot loaders lie there by right, and it is never moved.
+std::uint64_t reserved_by(std::string_view type) {
+  return type == "btrfs" ? io::MiB : 2 * boot_sector_size;
+}
+
 }  // namespace
 
 BootCode find_boot_code(DiskView& disk, const Layout& layout) {
@@ -90,6 +97,21 @@ BootCode find_boot_code(DiskView& disk, const Layout& layout) {
   finder.look_at(0);
   for (const Partition& partition : layout.partitions) finder.look_at(partition.range.offset);
   return finder.take();
+}
+
+std::string why_blocks_stay(const BootCode& code, io::ByteRange place, std::string_view type) {
+  // Windows' and FAT's own boot loaders find their files by name.
+  if (type == "ntfs" || type == "swap" || type == "vfat") return "";
+  if (code.lilo) return "LILO finds its files by their places on the disk";
+  if (std::find(code.syslinux.begin(), code.syslinux.end(), place.offset) != code.syslinux.end()) {
+    return "EXTLINUX in it finds its own file by its place";
+  }
+  const auto begin = place.offset + std::min(reserved_by(type), place.length);
+  const io::ByteRange content = io::range_between(begin, place.end());
+  const bool addressed = std::any_of(
+      code.addressed.begin(), code.addressed.end(),
+      [&](const io::ByteRange& range) { return !io::intersection(range, content).empty(); });
+  return addressed ? "GRUB reads a file in it by its place" : "";
 }
 
 }  // namespace formats::partitions

@@ -23,7 +23,25 @@ std::string value_of(Shell& shell, const Volume& volume, std::string_view tag) {
   return found.code == 0 ? value : "";
 }
 
+// Their kernels do that when they mount.
+void replay_by_mount(Workshop& shop, Volume& volume) {
+  shop.step("replaying the journal of " + title(volume));
+  const auto done = shop.shell.run(fmt::format("mount -o {} {} /sysroot && umount /sysroot",
+                                               volume.type == "xfs" ? "rw,nouuid" : "rw",
+                                               sh_word(volume.device)));
+  if (done.code != 0) {
+    throw refusal_of(volume, "its journal cannot be replayed: " + done.complaint(),
+                     "repair it with its own tools");
+  }
+  note_replay(volume);
+}
+
 }  // namespace
+
+void note_replay(Volume& volume) {
+  volume.replayed = true;
+  volume.notes.emplace_back("It had not been unmounted; its journal is replayed.");
+}
 
 bool ShrinkOptions::keeps(unsigned partition) const {
   return std::find(keep.begin(), keep.end(), partition) != keep.end();
@@ -56,6 +74,7 @@ void measure(Workshop& shop, Volume& volume) {
                                     : volume.type + " cannot be made smaller here");
     return;
   }
+  if (shop.needs_replay && shop.needs_replay(volume.name)) replay_by_mount(shop, volume);
   shop.step("measuring " + title(volume));
   content->measure(shop, volume);
 }
@@ -77,7 +96,8 @@ void trim(Workshop& shop, const Volume& volume) {
 void check(Workshop& shop, const Volume& volume) {
   for (const Volume& inner : volume.inside) check(shop, inner);
   const Content* content = content_of(volume.type);
-  if (!volume.changes() || content == nullptr || content->check == nullptr) return;
+  const bool touched = volume.changes() || volume.replayed;
+  if (!touched || content == nullptr || content->check == nullptr) return;
   shop.step("checking " + title(volume));
   content->check(shop, volume);
 }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <string_view>
 
+#include "formats/filesystems/swap.hpp"
 #include "imgtool/guest/shell.hpp"
 #include "imgtool/guest/shrink_options.hpp"
 #include "imgtool/guest/volume.hpp"
@@ -25,6 +26,8 @@ struct Workshop {
   std::function<void(const std::string&)> step;
   // Unlocks LUKS; null where there is no appliance (tests).
   Appliance* appliance = nullptr;
+  // Whether the journal of the volume of this name has to be replayed; null: of none.
+  std::function<bool(const std::string&)> needs_replay{};
   // A disk for what is made anew; empty: there is none.
   std::string scratch_device{};
 };
@@ -66,6 +69,8 @@ void check(Workshop& shop, const Volume& volume);
 // Before check() in another appliance than the one that measured.
 void reopen(Workshop& shop, const Volume& volume);
 
+using formats::filesystems::hibernated_type;
+
 // "partition 2 (ext4)".
 [[nodiscard]] std::string title(const Volume& volume);
 
@@ -73,8 +78,8 @@ void reopen(Workshop& shop, const Volume& volume);
 [[nodiscard]] io::Error refusal_of(const Volume& volume, const std::string& because,
                                    const std::string& remedy);
 
-inline constexpr const char* not_unmounted = "was not unmounted: its journal holds changes";
-inline constexpr const char* shut_down = "start its system and shut it down";
+// The volume was not unmounted, and now is as its own system would have found it.
+void note_replay(Volume& volume);
 
 // Above `minimum`, as the options say, or else `share_percent` of it, at least `least`.
 [[nodiscard]] std::uint64_t slack_above(std::uint64_t minimum, const ShrinkOptions& options,

@@ -20,6 +20,11 @@ struct ExtNumbers {
   std::uint64_t blocks = 0;
   std::uint64_t free_blocks = 0;
   std::string features;
+  bool has_errors = false;  // somebody has noted some
+
+  [[nodiscard]] bool needs_recovery() const {
+    return features.find(" needs_recovery ") != std::string::npos;
+  }
 };
 
 ExtNumbers read_ext(Shell& shell, const Volume& volume) {
@@ -32,6 +37,29 @@ ExtNumbers read_ext(Shell& shell, const Volume& volume) {
   numbers.free_blocks = number_after(text, "\nFree blocks:");
   const auto begin = text.find("Filesystem features:");
   numbers.features = text.substr(begin, text.find('\n', begin) - begin) + ' ';
+  numbers.has_errors = text.find(" with errors\n") != std::string::npos;
+  return numbers;
+}
+
+// As its system would do when it starts. Errors are not repaired: that is not for a copy to decide.
+ExtNumbers replay_ext(Workshop& shop, Volume& volume) {
+  shop.step("replaying the journal of " + title(volume));
+  const auto damaged = [&](const std::string& what) {
+    return refusal_of(volume, "was not unmounted, and its journal cannot be replayed: " + what,
+                      "repair it (e2fsck -f)");
+  };
+  const auto e2fsck = [&](std::string_view options) {
+    constexpr int corrected = 1, restart = 2;
+    const auto done = shop.shell.run(fmt::format("timeout {} e2fsck -p {} {}", most_ext_seconds,
+                                                 options, sh_word(volume.device)));
+    if (done.code > (corrected | restart)) throw damaged(done.complaint());
+  };
+  e2fsck("-E journal_only");
+  if (read_ext(shop.shell, volume).has_errors) throw damaged("it holds a note of errors");
+  e2fsck("");  // what was deleted while it was still open
+  const ExtNumbers numbers = read_ext(shop.shell, volume);
+  if (numbers.needs_recovery()) throw damaged("it still holds changes afterwards");
+  note_replay(volume);
   return numbers;
 }
 
@@ -55,11 +83,9 @@ std::uint64_t ext_minimum(Shell& shell, const Volume& volume, const ExtNumbers& 
 }
 
 void measure_ext(Workshop& shop, Volume& volume) {
-  const ExtNumbers numbers = read_ext(shop.shell, volume);
+  ExtNumbers numbers = read_ext(shop.shell, volume);
+  if (numbers.needs_recovery()) numbers = replay_ext(shop, volume);
   volume.used = (numbers.blocks - numbers.free_blocks) * numbers.block_size;
-  if (numbers.features.find(" needs_recovery ") != std::string::npos) {
-    throw refusal_of(volume, not_unmounted, shut_down);
-  }
   if (const std::string fault = ext_fault(shop.shell, volume); !fault.empty()) {
     throw refusal_of(volume, "is damaged: " + fault, "repair it (e2fsck -f)");
   }
@@ -111,7 +137,7 @@ void shrink_ext(Workshop& shop, Volume& volume) {
 
 void check_ext(Workshop& shop, const Volume& volume) {
   if (const std::string fault = ext_fault(shop.shell, volume); !fault.empty()) {
-    throw trouble(fmt::format("{} is damaged after it was made smaller: {}", title(volume), fault));
+    throw trouble(fmt::format("{} is damaged now: {}", title(volume), fault));
   }
 }
 

@@ -1,5 +1,8 @@
 // FAT and swap: their sizes stay.
+#include <fmt/format.h>
+
 #include "imgtool/guest/content.hpp"
+#include "imgtool/guest/trouble.hpp"
 
 namespace imgtool::guest {
 namespace {
@@ -8,12 +11,43 @@ void measure_fat(Workshop& shop, Volume& volume) {
   if (shop.options.change_sizes) volume.keep("FAT is left as it is");
 }
 
+// Hibernating overwrites the signature of the header, which is at its page's end, and nothing else
+// of it.
+void drop_hibernated_system(Workshop& shop, Volume& volume) {
+  shop.step("dropping the hibernated system in " + volume.name);
+  const std::string device = sh_word(volume.device);
+  shop.shell.must("dropping the hibernated system in " + volume.name,
+                  fmt::format("for page in 4096 8192 16384 32768 65536; do "
+                              "case $(dd if={0} bs=1 skip=$((page - 10)) count=9 status=none | "
+                              "tr -cd 0-9A-Z) in S1SUSPEND|S2SUSPEND|ULSUSPEND|LINHIB000) "
+                              "printf SWAPSPACE2 | dd of={0} bs=1 seek=$((page - 10)) "
+                              "conv=notrunc,fsync status=none;; esac; done",
+                              device));
+  identify(shop.shell, volume);
+  if (volume.type != "swap") {
+    throw trouble(title(volume) +
+                  " holds a hibernated system of an unknown kind; start that "
+                  "system and shut it down");
+  }
+  volume.notes.emplace_back("The hibernated system's memory is dropped: it starts anew.");
+}
+
 // The header is made by whoever writes the new disk; what lies behind it is of no use to anybody.
-void measure_swap(Workshop& /*shop*/, Volume& volume) { volume.action = Action::header_only; }
+// But for a hibernated system: that is its memory.
+void measure_swap(Workshop& shop, Volume& volume) {
+  if (volume.type == hibernated_type) {
+    if (!shop.options.drop_swap_content) {
+      throw refusal_of(volume, "holds the memory of a hibernated system",
+                       "start that and shut it down, drop it with --drop-swap-content");
+    }
+    drop_hibernated_system(shop, volume);
+  }
+  volume.action = Action::header_only;
+}
 
 }  // namespace
 
 const Content fat_content = {" vfat ", measure_fat, nullptr, trim_mounted, nullptr};
-const Content swap_content = {" swap ", measure_swap, nullptr, nullptr, nullptr};
+const Content swap_content = {" swap swsuspend ", measure_swap, nullptr, nullptr, nullptr};
 
 }  // namespace imgtool::guest

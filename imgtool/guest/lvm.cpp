@@ -1,7 +1,7 @@
 // LVM: logical volumes follow the file systems in them, are packed to the front of their physical
 // volume, and that follows.
 #include <algorithm>
-#include <map>
+#include <optional>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -48,18 +48,32 @@ void open_group(Workshop& shop, const Volume& volume) {
                   fmt::format("lvm vgchange -ay {} && udevadm settle", sh_word(volume.group)));
 }
 
-// Why the group cannot be made smaller here; or "".
-std::string obstacle_in_group(Shell& shell, const Volume& volume, const LvmRows& pv) {
-  if (lvm_number(pv, "pv_count") != 1)
-    return "its volume group has more than one disk or partition";
-  if (lvm_number(pv, "vg_missing_pv_count") != 0) return "parts of its volume group are missing";
+struct Obstacle {
+  std::string why;
+  std::string remedy;
+};
+
+// Why the group cannot be made smaller here.
+std::optional<Obstacle> obstacle_in_group(Shell& shell, const Volume& volume, const LvmRows& pv) {
+  if (lvm_number(pv, "vg_missing_pv_count") != 0) {
+    return Obstacle{"parts of its volume group are missing",
+                    "give all its disks as one image, or remove what is missing (vgreduce "
+                    "--removemissing)"};
+  }
+  if (const auto count = lvm_number(pv, "pv_count"); count != 1) {
+    return Obstacle{fmt::format("its volume group has {} physical volumes", count),
+                    "move all into one first, in its own system (pvmove, vgreduce)"};
+  }
   for (const LvmRows& row :
        lvm_rows(shell, "lv", "-a --segments -o lv_name,segtype,lv_role " + sh_word(volume.group))) {
     const std::string type = row.at("segtype");
     if (type == "linear") continue;
-    return fmt::format("its volume group has a volume of the kind {}", type);
+    return Obstacle{fmt::format("its volume {} is of the kind {}, not linear",
+                                row.at("lv_name").get<std::string>(), type),
+                    "turn it into a linear one first, in its own system (lvconvert; snapshots: "
+                    "lvremove)"};
   }
-  return "";
+  return std::nullopt;
 }
 
 Volume logical_volume(Shell& shell, const Volume& group, const LvmRows& row) {
@@ -92,10 +106,11 @@ void measure_lvm(Workshop& shop, Volume& volume) {
   }
   volume.extent = lvm_number(pv, "vg_extent_size");
   volume.head = lvm_number(pv, "pe_start");
-  const std::string obstacle = obstacle_in_group(shop.shell, volume, pv);
-  if (!obstacle.empty() && shop.options.change_sizes) {
-    volume.keep(obstacle);
-    return;
+  if (shop.options.change_sizes) {
+    if (const auto obstacle = obstacle_in_group(shop.shell, volume, pv)) {
+      volume.keep(obstacle->why, obstacle->remedy + "; sparsify drops what is free in it");
+      return;
+    }
   }
   open_group(shop, volume);
   for (const LvmRows& row :
@@ -104,7 +119,6 @@ void measure_lvm(Workshop& shop, Volume& volume) {
   }
   for (Volume& inner : volume.inside) {
     measure(shop, inner);
-    if (inner.action == Action::header_only) inner.action = Action::keep;  // it stays in its place
     inner.new_size = std::min(io::align_up(inner.new_size, volume.extent), inner.size);
   }
   if (!shop.options.change_sizes) return;
@@ -158,6 +172,7 @@ void pack(Shell& shell, const Volume& volume, std::uint64_t end) {
 void change_lvm(Workshop& shop, Volume& volume) {
   for (Volume& inner : volume.inside) {
     change(shop, inner);
+    if (inner.action == Action::header_only) inner.action = Action::keep;  // it stays in its place
     inner.new_size = std::min(io::align_up(inner.new_size, volume.extent), inner.size);
     if (inner.new_size == inner.size) continue;
     shop.shell.must("shrinking " + inner.name,

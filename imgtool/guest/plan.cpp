@@ -105,14 +105,15 @@ const Placement* Plan::placement_of(unsigned partition) const {
 }
 
 formats::partitions::Relayout lay_out(formats::DiskView& disk, const SourceDisk& source,
-                                      const std::vector<Volume>& volumes) {
+                                      const std::vector<Volume>& volumes, bool worked_on) {
   std::vector<PartitionChange> changes;
   changes.reserve(volumes.size());
   for (const Volume& volume : volumes) {
     PartitionChange change;
     change.number = volume.partition;
     change.length = volume.new_size;
-    if (volume.action == Action::header_only) change.carry = Carry::swap_header;
+    const bool header_is_there = worked_on || !source.is_hibernated(volume.name);
+    if (volume.action == Action::header_only && header_is_there) change.carry = Carry::swap_header;
     changes.push_back(std::move(change));
   }
   formats::partitions::RelayoutOptions options;

@@ -29,10 +29,11 @@ struct Plan {
 };
 
 // Where everything goes, for the sizes that the volumes have now. `disk` shows the old disk: the
-// source, or what the appliance made of it.
+// source, or what the appliance made of it, when it was worked on.
 [[nodiscard]] formats::partitions::Relayout lay_out(formats::DiskView& disk,
                                                     const SourceDisk& source,
-                                                    const std::vector<Volume>& volumes);
+                                                    const std::vector<Volume>& volumes,
+                                                    bool worked_on);
 
 // Notes about what moves, for people.
 void add_notes(Plan& plan, const SourceDisk& source);

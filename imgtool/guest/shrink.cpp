@@ -47,6 +47,9 @@ void describe_common(CommandLine& line, ShrinkCommandOptions& o) {
               "leave this partition as it is, byte for byte; it may be moved");
   line.option("key", texts_into(o.keys, "[PART:]FILE"),
               "a file with the passphrase of the LUKS in this partition, or in any");
+  line.option("drop-swap-content", flag_into(shrink.drop_swap_content),
+              "of a hibernated Linux: throw away what it had in memory, as a power failure would; "
+              "its journals are replayed");
   line.option("strict", flag_into(shrink.strict),
               "refuse where a partition would have to be kept as it is");
   line.option("verify",

@@ -105,6 +105,7 @@ Workshop ShrinkJob::workshop(Appliance& appliance) {
   }
   Workshop shop{appliance, options_, [this](const std::string& step) { steps_.begin(step); },
                 &appliance};
+  shop.needs_replay = [this](const std::string& name) { return source_.needs_replay(name); };
   if (has_scratch_) shop.scratch_device = appliance.device_of(1);
   return shop;
 }
@@ -143,7 +144,7 @@ void ShrinkJob::look() {
 void ShrinkJob::update_plan(io::Source& disk) {
   if (options_.change_sizes) {
     formats::DiskView view(ring_, disk);
-    const auto relayout = lay_out(view, source_, plan_.volumes);
+    const auto relayout = lay_out(view, source_, plan_.volumes, false);
     plan_.new_size = relayout.disk_size;
     plan_.placements = relayout.placements;
     plan_.left_out = relayout.left_out;
@@ -173,7 +174,8 @@ void ShrinkJob::check_room() {
     for_each_volume(volume, [&](const Volume& one) {
       if (one.action != Action::shrink && one.action != Action::recreate) return;
       const bool all = one.action == Action::recreate;
-      const std::uint64_t moved = source_.used_behind(one, all ? 0 : one.new_size);
+      std::uint64_t moved = source_.used_behind(one, all ? 0 : one.new_size);
+      moved = std::min(moved, one.used.value_or(moved));
       needed += (all ? 2 * one.used.value_or(moved) : moved) + one.new_size / 100;
     });
   }
@@ -210,7 +212,7 @@ void ShrinkJob::open_result() {
   io::Source* disk = overlay_.get();
   if (options_.change_sizes) {
     formats::DiskView view(ring_, *overlay_);
-    auto relayout = lay_out(view, source_, plan_.volumes);
+    auto relayout = lay_out(view, source_, plan_.volumes, true);
     plan_.new_size = relayout.disk_size;
     plan_.placements = relayout.placements;
     plan_.left_out = relayout.left_out;

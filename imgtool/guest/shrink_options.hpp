@@ -35,6 +35,8 @@ struct ShrinkOptions {
   std::vector<unsigned> keep;  // partitions that stay as they are
   XfsChoice xfs = XfsChoice::keep;
   bool strict = false;
+  // Of a hibernated Linux: what it had in memory, which is in the swap area.
+  bool drop_swap_content = false;
   VerifyChoice verify = VerifyChoice::full;
   std::optional<std::string> work_folder;
   std::vector<KeyFile> keys;

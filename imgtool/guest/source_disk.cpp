@@ -9,7 +9,6 @@
 #include <fmt/format.h>
 
 #include "formats/filesystems/swap.hpp"
-#include "formats/little_endian.hpp"
 #include "formats/qcow2/header.hpp"
 #include "imgtool/guest/content.hpp"
 #include "imgtool/signals.hpp"
@@ -70,15 +69,6 @@ void keep_where_it_must_be(const formats::filesystems::FileSystem& found, Volume
   volume.hashed = is_hashed(found);
 }
 
-// ext3 and ext4: the flag that a mount sets and an unmount clears.
-bool needs_recovery(formats::DiskView container) {
-  constexpr std::uint64_t incompat_at = 1024 + 0x60;
-  constexpr std::uint32_t recover = 4;
-  if (!container.holds(incompat_at, 4)) return false;
-  const auto flags = container.read(incompat_at, 4);
-  return (formats::load_little_endian<std::uint32_t>(flags, 0) & recover) != 0;
-}
-
 unsigned partition_of(const Container& container) {
   unsigned number = 0;
   constexpr std::string_view before = "partition ";
@@ -100,7 +90,10 @@ SourceDisk::SourceDisk(io::Ring& ring, const ShrinkOptions& options)
   refuse_snapshots();
   formats::DiskView view(ring_, source());
   layout_ = formats::partitions::read_layout(view);
-  free_ = formats::find_free_space(view);
+  boot_code_ = formats::partitions::find_boot_code(view, layout_);
+  formats::FreeSpaceOptions search;
+  search.hibernated_never_resumes = options.drop_swap_content;
+  free_ = formats::find_free_space(view, search);
   refuse_unknown_partitions();
   refuse_unsafe_content();
 }
@@ -167,11 +160,14 @@ void SourceDisk::refuse_unknown_partitions() const {
 
 void SourceDisk::refuse_unsafe_content() {
   for (const Container& container : free_.containers) {
-    if (container.file_system.type != formats::filesystems::hibernated_type) continue;
-    throw io::Error::refusal(options_.source,
-                             fmt::format("{} holds a hibernated system, which has these file "
-                                         "systems mounted; start it and shut it down",
-                                         container.name));
+    if (container.file_system.type != hibernated_type) continue;
+    if (options_.drop_swap_content && !options_.keeps(partition_of(container))) continue;
+    throw io::Error::refusal(
+        options_.source,
+        fmt::format("{} holds a hibernated system, which has these file systems mounted; start it "
+                    "and shut it down, or throw away what it has in memory with "
+                    "--drop-swap-content",
+                    container.name));
   }
   for (const Container& container : free_.containers) {
     const auto& found = container.file_system;
@@ -181,13 +177,9 @@ void SourceDisk::refuse_unsafe_content() {
     volume.name = container.name;
     volume.type = found.type;
     volume.partition = partition;
-    const bool pieces = container.name != "whole disk" && partition == 0;  // a logical volume's
-    if (found.type.starts_with("ext") && !pieces &&
-        needs_recovery(formats::DiskView(ring_, source()).part(container.range))) {
-      throw refusal_of(volume, not_unmounted, shut_down);
-    }
     // Without a remedy there is nothing to be put in order: it is kept, and the plan says why.
-    if (!found.kept_whole() || found.remedy.empty()) continue;
+    // Journals are replayed in the appliance.
+    if (!found.kept_whole() || found.remedy.empty() || found.needs_replay) continue;
     throw refusal_of(volume, found.kept_because, remedy_for(found));
   }
 }
@@ -196,6 +188,16 @@ const Container* SourceDisk::container(const std::string& name) const {
   const auto found = std::find_if(free_.containers.begin(), free_.containers.end(),
                                   [&](const Container& one) { return one.name == name; });
   return found == free_.containers.end() ? nullptr : &*found;
+}
+
+bool SourceDisk::is_hibernated(const std::string& name) const {
+  const Container* found = container(name);
+  return found != nullptr && found->file_system.type == hibernated_type;
+}
+
+bool SourceDisk::needs_replay(const std::string& name) const {
+  const Container* found = container(name);
+  return found != nullptr && found->file_system.needs_replay;
 }
 
 std::optional<std::uint64_t> SourceDisk::used_in(const std::string& name) const {
@@ -223,13 +225,22 @@ bool SourceDisk::windows_mbr() const {
          });
 }
 
+// So that a boot loader finds what it reads by its place.
+void SourceDisk::keep_what_boots(Volume& volume, io::ByteRange place) const {
+  if (!options_.change_sizes || !volume.why_kept.empty()) return;
+  std::string why = formats::partitions::why_blocks_stay(boot_code_, place, volume.type);
+  if (why.empty()) return;
+  volume.why_kept = std::move(why);
+  volume.remedy = "with GRUB installed anew into the disk's gap (grub-install) it could be smaller";
+}
+
 std::vector<Volume> SourceDisk::volumes() const {
   std::vector<Volume> volumes;
-  const auto add = [&](std::string name, unsigned partition, std::uint64_t length) {
+  const auto add = [&](std::string name, unsigned partition, io::ByteRange place) {
     Volume volume;
     volume.name = std::move(name);
     volume.partition = partition;
-    volume.size = volume.new_size = length;
+    volume.size = volume.new_size = place.length;
     if (const Container* found = container(volume.name)) {
       volume.type = found->file_system.type;
       volume.label = found->file_system.label;
@@ -238,13 +249,14 @@ std::vector<Volume> SourceDisk::volumes() const {
       keep_where_it_must_be(found->file_system, volume);
     }
     volume.used = used_in(volume.name);
+    keep_what_boots(volume, place);
     volumes.push_back(std::move(volume));
   };
   if (layout_.kind == TableKind::none) {
-    add("whole disk", 0, size());
+    add("whole disk", 0, {0, size()});
   } else {
     for (const auto& partition : layout_.partitions) {
-      add(fmt::format("partition {}", partition.number), partition.number, partition.range.length);
+      add(fmt::format("partition {}", partition.number), partition.number, partition.range);
     }
   }
   return volumes;

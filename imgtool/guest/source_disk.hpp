@@ -7,6 +7,7 @@
 
 #include "formats/free_space.hpp"
 #include "formats/partitions/layout.hpp"
+#include "formats/partitions/relayout_boot_code.hpp"
 #include "imgtool/guest/shrink_options.hpp"
 #include "imgtool/guest/volume.hpp"
 #include "imgtool/image_source.hpp"
@@ -17,8 +18,8 @@ namespace imgtool::guest {
 class SourceDisk {
  public:
   // Throws io::Error, ErrorKind::refused with the remedy for: a source in use, snapshots in it,
-  // formats that QEMU cannot read; file systems that are damaged, hibernated or not unmounted,
-  // unless their partition is kept. `ring` and `options` outlive it.
+  // formats that QEMU cannot read; file systems that are damaged or hibernated, unless their
+  // partition is kept. `ring` and `options` outlive it.
   SourceDisk(io::Ring& ring, const ShrinkOptions& options);
 
   [[nodiscard]] io::Source& source() { return source_.source(); }
@@ -34,6 +35,9 @@ class SourceDisk {
   [[nodiscard]] std::vector<Volume> volumes() const;
   // Windows starts from this MBR: its partitions are found by their offsets.
   [[nodiscard]] bool windows_mbr() const;
+  // Its journal has to be replayed before anybody can tell what is in it.
+  [[nodiscard]] bool needs_replay(const std::string& container) const;
+  [[nodiscard]] bool is_hibernated(const std::string& container) const;
   // What is in use of a container, as far as the host can tell.
   [[nodiscard]] std::optional<std::uint64_t> used_in(const std::string& container) const;
   // Bytes in use at or behind `offset` of the container, at most.
@@ -47,12 +51,14 @@ class SourceDisk {
   void refuse_snapshots() const;
   void refuse_unsafe_content();
   void refuse_unknown_partitions() const;
+  void keep_what_boots(Volume& volume, io::ByteRange place) const;
   [[nodiscard]] const formats::Container* container(const std::string& name) const;
 
   io::Ring& ring_;
   const ShrinkOptions& options_;
   ImageSource source_;
   formats::partitions::Layout layout_;
+  formats::partitions::BootCode boot_code_;
   formats::FreeSpace free_;
 };
 

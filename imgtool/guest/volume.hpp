@@ -37,6 +37,8 @@ struct Volume {
   // The host's own map says what is free in it, so nothing has to be trimmed.
   bool mapped = false;
   bool trim = false;
+  // Its journal had to be replayed first, so it is checked although it may keep its size.
+  bool replayed = false;
   bool hashed = false;  // somebody has hashed its blocks, the free ones too
 
   std::uint64_t head = 0;  // bytes in front of what lies inside

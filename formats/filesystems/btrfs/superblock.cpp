@@ -101,8 +101,9 @@ void check_features(Bytes bytes) {
                 ""};
   }
   if (get<std::uint64_t>(bytes, at_log_root) != 0) {
-    throw Doubt{"its log tree has what was synced last: it is mounted, or was not unmounted",
-                "mount and unmount it, or freeze it while it is read (fsfreeze)"};
+    throw Doubt::until_replay(
+        "its log tree has what was synced last: it is mounted, or was not unmounted",
+        "mount and unmount it, or freeze it while it is read (fsfreeze)");
   }
 }
 

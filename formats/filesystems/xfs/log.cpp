@@ -8,9 +8,9 @@ namespace formats::filesystems::xfs {
 namespace {
 
 [[noreturn]] void dirty() {
-  throw Doubt{
+  throw Doubt::until_replay(
       "its log holds changes that are not in their place yet: it is mounted, or was not unmounted",
-      "mount and unmount it, or freeze it while it is read (fsfreeze)"};
+      "mount and unmount it, or freeze it while it is read (fsfreeze)");
 }
 
 // All that recovery would do is to write the superblock anew.

@@ -13,7 +13,8 @@ namespace {
 constexpr std::uint32_t most_in_flight = 8 * 256 * 1024 / log_block_size;
 
 [[noreturn]] void torn() {
-  throw Doubt{"its log is torn or damaged", "mount and unmount it, or repair it (xfs_repair)"};
+  throw Doubt::until_replay("its log is torn or damaged",
+                            "mount and unmount it, or repair it (xfs_repair)");
 }
 
 // The first block of the last cycle; all before it are of the first one.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "formats/filesystems/swap.hpp"
+#include "formats/partitions/relayout_boot_code.hpp"
 #include "tests/formats/partitions/relaid_disk.hpp"
 
 namespace formats::partitions {
@@ -229,6 +230,39 @@ TEST(RelayoutContent, NothingMovesUnderLilo) {
   Relayout plan;
   (void)relaid(disk, {{1, MiB}}, {}, plan);
   EXPECT_THAT(plan.placements[1].why_not_moved, HasSubstr("LILO"));
+}
+
+std::string why(TableDisk& disk, std::string_view type = "ext4") {
+  const BootCode code = find_boot_code(disk.view(), disk.layout());
+  return why_blocks_stay(code, {4 * MiB, 2 * MiB}, type);  // mover()'s second partition
+}
+
+TEST(BootCode, AFileThatGrubReadsByNumberStaysWhereItIs) {
+  TableDisk disk = mover();
+  EXPECT_EQ(why(disk), "");
+  put_grub2(disk, 0, 1, {{2, 60}});  // in the gap
+  EXPECT_EQ(why(disk), "");
+  put_grub2(disk, 0, 9000, {{9001, 20}});
+  EXPECT_THAT(why(disk), HasSubstr("GRUB"));
+  EXPECT_EQ(why(disk, "ntfs"), "");
+}
+
+TEST(BootCode, WhatIsReservedForItIsNotOfTheFileSystem) {
+  TableDisk disk = mover();
+  put_grub2(disk, 4 * MiB, 8193, {{8194, 60}});
+  EXPECT_THAT(why(disk), HasSubstr("GRUB"));
+  EXPECT_EQ(why(disk, "btrfs"), "");
+}
+
+TEST(BootCode, LiloAndExtlinuxFindTheirFilesByPlace) {
+  TableDisk lilo = mover();
+  put_text(lilo, 6, "LILO");
+  EXPECT_THAT(why(lilo), HasSubstr("LILO"));
+  TableDisk elsewhere = mover();
+  put_text(elsewhere, MiB + 3, "EXTLINUX");
+  EXPECT_EQ(why(elsewhere), "");
+  put_text(elsewhere, 4 * MiB + 3, "EXTLINUX");
+  EXPECT_THAT(why(elsewhere), HasSubstr("EXTLINUX"));
 }
 
 }  // namespace
