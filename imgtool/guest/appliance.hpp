@@ -34,6 +34,7 @@ struct Drive {
 struct ApplianceOptions {
   std::optional<std::string> fixed;  // a folder with a ready-made appliance
   std::string temporary_folder;      // for libguestfs's own files
+  int least_memory_mib = 0;
 };
 
 class Appliance final : public Shell {
@@ -46,14 +47,12 @@ class Appliance final : public Shell {
   // Without shutdown() the machine is killed, and what it wrote is worth nothing.
   ~Appliance() override;
 
+  // Throws also when a program is not there, with the package that has it.
   CommandResult run(const std::string& command) override;
 
   // Unlocks LUKS as /dev/mapper/`name`. False: the key is a wrong one.
   [[nodiscard]] bool unlock(const std::string& device, const std::string& key,
                             const std::string& name);
-
-  // Whether a group of programs is in it, as libguestfs calls them: "ntfsprogs", "xfs".
-  [[nodiscard]] bool has(const std::string& group);
 
   // Where commands find the drive of this number. Kernels name disks in the order in which they
   // come up, which is another one every time.

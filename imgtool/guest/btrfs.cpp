@@ -12,14 +12,30 @@ namespace imgtool::guest {
 namespace {
 
 void measure_btrfs(Workshop& shop, Volume& volume) {
-  Mount mount(shop.shell, volume.device, "ro");
-  const std::string shown =
-      shop.shell.must("measuring " + title(volume), "btrfs filesystem show --raw /sysroot");
-  if (number_after(shown, "Total devices") != 1) {
-    volume.keep("is one of several devices of a file system");
+  const std::string device = sh_word(volume.device);
+  const std::string shown = shop.shell.must("measuring " + title(volume),
+                                            "btrfs filesystem show --raw " + device + " 2>&1");
+  if (const auto devices = number_after(shown, "Total devices"); devices != 1) {
+    volume.unmountable = shown.find("missing") != std::string::npos;
+    volume.keep(
+        volume.unmountable
+            ? fmt::format("is one of {} devices of a file system, not all of which are here",
+                          devices)
+            : fmt::format("is one of {} devices of a file system", devices),
+        "with one device left (btrfs device remove, in its own system) it could be smaller");
+    return;
+  }
+  const auto tried =
+      volume.mapped
+          ? CommandResult{}
+          : shop.shell.run(fmt::format("mount -o ro {} /sysroot && umount /sysroot", device));
+  if (tried.code != 0) {
+    volume.unmountable = true;
+    volume.keep("cannot be mounted: " + tried.complaint());
     return;
   }
   if (!shop.options.change_sizes) return;
+  Mount mount(shop.shell, volume.device, "ro");
   const std::string least =
       shop.shell.must("measuring " + title(volume), "btrfs inspect-internal min-dev-size /sysroot");
   mount.unmount();
@@ -43,8 +59,7 @@ void shrink_btrfs(Workshop& shop, Volume& volume) {
 }
 
 void check_btrfs(Workshop& shop, const Volume& volume) {
-  shop.shell.must(fmt::format("checking {} after it was made smaller", title(volume)),
-                  "btrfs check --readonly " + sh_word(volume.device));
+  shop.shell.must("checking " + title(volume), "btrfs check --readonly " + sh_word(volume.device));
 }
 
 }  // namespace

@@ -39,9 +39,22 @@ void open_luks(Workshop& shop, const Volume& volume) {
   throw io::Error::refusal(title(volume), fmt::format("the key in {} does not fit", key->path));
 }
 
+// Its header tells a size, or that it is as long as its partition: only then it can be shortened.
+bool has_fixed_size(Shell& shell, const Volume& volume) {
+  const std::string text = shell.must("reading the header of " + title(volume),
+                                      "cryptsetup luksDump " + sh_word(volume.device));
+  const bool version_1 = text.find("Payload offset:") != std::string::npos;
+  return !version_1 && (text.find("length: (whole device)") == std::string::npos ||
+                        text.find("integrity:") != std::string::npos);
+}
+
 void measure_luks(Workshop& shop, Volume& volume) {
   if (key_for(shop.options, volume) == nullptr) {
     volume.keep("is encrypted", fmt::format("--key {}:FILE opens it", volume.partition));
+    return;
+  }
+  if (shop.options.change_sizes && has_fixed_size(shop.shell, volume)) {
+    volume.keep("its LUKS header gives it a size of its own", "sparsify drops what is free in it");
     return;
   }
   open_luks(shop, volume);

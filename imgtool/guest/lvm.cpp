@@ -53,12 +53,26 @@ struct Obstacle {
   std::string remedy;
 };
 
-// Why the group cannot be made smaller here.
-std::optional<Obstacle> obstacle_in_group(Shell& shell, const Volume& volume, const LvmRows& pv) {
+// Why it cannot be looked into.
+std::optional<Obstacle> obstacle_to_activation(const LvmRows& pv) {
   if (lvm_number(pv, "vg_missing_pv_count") != 0) {
     return Obstacle{"parts of its volume group are missing",
                     "give all its disks as one image, or remove what is missing (vgreduce "
                     "--removemissing)"};
+  }
+  if (pv.at("vg_exported").get<std::string>() != "") {
+    return Obstacle{"its volume group is exported", "import it in its own system (vgimport)"};
+  }
+  return std::nullopt;
+}
+
+// Why the group cannot be made smaller here.
+std::optional<Obstacle> obstacle_in_group(Shell& shell, const Volume& volume, const LvmRows& pv) {
+  if (pv.at("vg_permissions").get<std::string>() != "writeable") {
+    return Obstacle{"its volume group may not be changed", "vgchange -prw in its own system"};
+  }
+  if (lvm_number(pv, "pv_mda_count") > 1) {
+    return Obstacle{"it has metadata at its end, too", "lvm cannot make such a one smaller"};
   }
   if (const auto count = lvm_number(pv, "pv_count"); count != 1) {
     return Obstacle{fmt::format("its volume group has {} physical volumes", count),
@@ -95,10 +109,12 @@ std::uint64_t packed_size(const Volume& volume) {
 }
 
 void measure_lvm(Workshop& shop, Volume& volume) {
-  const LvmRows pv = lvm_rows(shop.shell, "pv",
-                              "-o vg_name,vg_extent_size,vg_missing_pv_count,pv_count,pe_start " +
-                                  sh_word(volume.device))
-                         .at(0);
+  const LvmRows pv =
+      lvm_rows(shop.shell, "pv",
+               "-o vg_name,vg_extent_size,vg_missing_pv_count,vg_exported,vg_permissions,"
+               "pv_count,pv_mda_count,pe_start " +
+                   sh_word(volume.device))
+          .at(0);
   volume.group = pv.at("vg_name");
   if (volume.group.empty()) {
     volume.keep("is a physical volume of no volume group");
@@ -106,6 +122,10 @@ void measure_lvm(Workshop& shop, Volume& volume) {
   }
   volume.extent = lvm_number(pv, "vg_extent_size");
   volume.head = lvm_number(pv, "pe_start");
+  if (const auto obstacle = obstacle_to_activation(pv)) {
+    volume.keep(obstacle->why, obstacle->remedy);
+    return;
+  }
   if (shop.options.change_sizes) {
     if (const auto obstacle = obstacle_in_group(shop.shell, volume, pv)) {
       volume.keep(obstacle->why, obstacle->remedy + "; sparsify drops what is free in it");
@@ -114,7 +134,8 @@ void measure_lvm(Workshop& shop, Volume& volume) {
   }
   open_group(shop, volume);
   for (const LvmRows& row :
-       lvm_rows(shop.shell, "lv", "-o lv_name,lv_size " + sh_word(volume.group))) {
+       lvm_rows(shop.shell, "lv", "-o lv_name,lv_size,lv_layout " + sh_word(volume.group))) {
+    if (row.at("lv_layout").get<std::string>().find("pool") != std::string::npos) continue;
     volume.inside.push_back(logical_volume(shop.shell, volume, row));
   }
   for (Volume& inner : volume.inside) {

@@ -45,7 +45,9 @@ void measure_ntfs(Workshop& shop, Volume& volume) {
                                                 large ? least_large_ntfs_slack : least_ntfs_slack,
                                                 ntfs_slack_percent));
   if (volume.changes()) {
-    volume.notes.push_back("Windows checks this volume (chkdsk) when it starts the first time.");
+    volume.notes.emplace_back(
+        "Windows checks this volume (chkdsk) when it starts the first time, and may drop its "
+        "restore points (shadow copies).");
   }
 }
 
@@ -66,8 +68,11 @@ void shrink_ntfs(Workshop& shop, Volume& volume) {
       return;
     }
   }
-  shop.shell.must("shrinking " + title(volume),
-                  ntfsresize(fmt::format("-f -s {}", volume.new_size), volume));
+  const auto done = shop.shell.run(ntfsresize(fmt::format("-f -s {}", volume.new_size), volume));
+  if (done.code != 0) {
+    throw trouble(fmt::format("shrinking {}: {}; a larger --slack may help, or --keep {}",
+                              title(volume), done.complaint(), volume.partition));
+  }
 }
 
 void trim_ntfs(Workshop& shop, const Volume& volume) {

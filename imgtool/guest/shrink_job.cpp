@@ -80,6 +80,12 @@ void ShrinkJob::make_qcow2(const std::string& path, bool over_source) {
   io::run_task(ring_, target.finish());
 }
 
+ApplianceOptions ShrinkJob::appliance_options() const {
+  // What a passphrase opens may want 1 GiB to be opened (argon2id).
+  constexpr int memory_for_keys = 2048;
+  return {options_.fixed_appliance, folder_->path(), options_.keys.empty() ? 0 : memory_for_keys};
+}
+
 void ShrinkJob::launch() {
   folder_ = std::make_unique<WorkFolder>(options_.work_folder.value_or(
       options_.output.empty() ? std::filesystem::temp_directory_path().string()
@@ -93,8 +99,7 @@ void ShrinkJob::launch() {
     drives.push_back({folder_->file(scratch_name), "qcow2"});
   }
   steps_.begin("launching the appliance");
-  appliance_ = std::make_unique<Appliance>(
-      drives, ApplianceOptions{options_.fixed_appliance, folder_->path()}, stop_flag());
+  appliance_ = std::make_unique<Appliance>(drives, appliance_options(), stop_flag());
   if (!appliance_->note().empty()) steps_.say(appliance_->note());
 }
 
@@ -133,8 +138,9 @@ void ShrinkJob::look() {
     for_each_volume(volume, [this](Volume& one) {
       if (!one.used) one.used = source_.used_in(one.name);
       one.mapped = one.mapped || source_.used_in(one.name).has_value();
-      const bool alone = one.inside.empty() && !options_.keeps(one.partition) && !one.hashed;
-      one.trim = alone && (one.trim || !one.mapped || (one.type == "ntfs" && one.changes()));
+      const bool may_be =
+          one.inside.empty() && !options_.keeps(one.partition) && !one.hashed && !one.unmountable;
+      one.trim = may_be && (one.trim || !one.mapped || (one.type == "ntfs" && one.changes()));
     });
   }
   update_plan(source_.source());

@@ -55,6 +55,7 @@ class ShrinkJob {
  private:
   void refuse_output() const;
   void make_qcow2(const std::string& path, bool over_source);
+  [[nodiscard]] ApplianceOptions appliance_options() const;
   void launch();
   // Also tells the volumes where they are in it.
   [[nodiscard]] Workshop workshop(Appliance& appliance);

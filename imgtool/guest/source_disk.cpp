@@ -64,6 +64,8 @@ void keep_where_it_must_be(const formats::filesystems::FileSystem& found, Volume
   if (!found.kept_whole() || volume.type == "crypto_LUKS") return;
   const Content* content = content_of(volume.type);
   if (content != nullptr && !found.remedy.empty()) return;
+  // What the maps cannot tell of a btrfs its kernel may: several devices, other checksums.
+  if (volume.type == "btrfs" && !is_hashed(found)) return;
   volume.why_kept = found.kept_because;
   volume.remedy = found.remedy;
   volume.hashed = is_hashed(found);

@@ -96,8 +96,7 @@ void ShrinkJob::verify_in_appliance() {
   steps_.begin("launching the appliance to verify");
   const Drive drive{output_->partial_path(), std::string(formats::name_of(written_.format)), true,
                     source_.layout().sector_size};
-  Appliance appliance({drive}, ApplianceOptions{options_.fixed_appliance, folder_->path()},
-                      stop_flag());
+  Appliance appliance({drive}, appliance_options(), stop_flag());
   Workshop shop = workshop(appliance);
   for (const Volume& volume : plan_.volumes) {
     reopen(shop, volume);

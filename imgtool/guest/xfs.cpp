@@ -93,8 +93,8 @@ void measure_xfs(Workshop& shop, Volume& volume) {
   if (!volume.changes()) return;
   volume.action = Action::recreate;
   volume.notes.emplace_back(
-      "The files are copied into a new XFS: inode numbers, project quotas and shared blocks are "
-      "not the same afterwards.");
+      "The files are copied into a new XFS: inode numbers, project quotas, shared blocks and "
+      "chattr's flags are not the same afterwards.");
 }
 
 // With what the guest's kernel and boot loader could read until now, and nothing else.
@@ -112,12 +112,13 @@ std::string mkfs_command(Workshop& shop, const Volume& volume, const std::string
       fmt::format("size={},sparse={}", xfs_value(meta, "isize"), sparse.empty() ? "0" : sparse);
   if (const auto wide = xfs_value(meta, "nrext64"); !wide.empty()) inodes += ",nrext64=" + wide;
   const std::string folded = xfs_value(naming, "ascii-ci");
+  const std::string label = volume.label.empty() ? "" : "-L " + sh_word(volume.label);
   return fmt::format(
-      "mkfs.xfs -f -q -K -m {} -i {} -n version={},size={},ftype={} -b size={} -s size={} -L {} "
+      "mkfs.xfs -f -q -K -m {} -i {} -n version={},size={},ftype={} -b size={} -s size={} {} "
       "-d size={} {}",
       features, inodes, folded == "1" ? "ci" : "2", xfs_value(naming, "bsize"),
-      xfs_value(naming, "ftype"), xfs_value(data, "bsize"), xfs_value(meta, "sectsz"),
-      sh_word(volume.label), volume.new_size, shop.scratch_device);
+      xfs_value(naming, "ftype"), xfs_value(data, "bsize"), xfs_value(meta, "sectsz"), label,
+      volume.new_size, shop.scratch_device);
 }
 
 void recreate_xfs(Workshop& shop, Volume& volume) {
@@ -132,10 +133,10 @@ void recreate_xfs(Workshop& shop, Volume& volume) {
                                      sh_word(volume.device), shop.scratch_device));
   shop.shell.must(doing, "cp -a --preserve=all --sparse=always /tmp/old/. /tmp/new/");
   const auto different = shop.shell.run(
-      "cd /tmp/old && find . -printf '%P %y %m %U %G %s %T@ %l\\n' | sort >/tmp/old.list; "
-      "cd /tmp/new && find . -printf '%P %y %m %U %G %s %T@ %l\\n' | sort >/tmp/new.list; "
-      "cd /; grep -v ' d ' /tmp/old.list >/tmp/old.files; grep -v ' d ' /tmp/new.list "
-      ">/tmp/new.files; cmp /tmp/old.files /tmp/new.files");
+      "for side in old new; do cd /tmp/$side && "
+      "find . -type d -printf '%P %y %m %U %G %T@\\n' -o "
+      "-printf '%P %y %m %U %G %s %T@ %n %l\\n' | sort >/tmp/$side.list; cd /; done; "
+      "cmp /tmp/old.list /tmp/new.list");
   shop.shell.must(doing, "umount /tmp/old && umount /tmp/new");
   if (different.code != 0) throw trouble(doing + ": the copy has other files than the original");
   shop.shell.must(
@@ -145,8 +146,7 @@ void recreate_xfs(Workshop& shop, Volume& volume) {
 }
 
 void check_xfs(Workshop& shop, const Volume& volume) {
-  shop.shell.must(fmt::format("checking {} after it was made anew", title(volume)),
-                  "xfs_repair -n " + sh_word(volume.device));
+  shop.shell.must("checking " + title(volume), "xfs_repair -n " + sh_word(volume.device));
 }
 
 void trim_xfs(Workshop& shop, const Volume& volume) {

@@ -1,12 +1,14 @@
 """A guest that boots: Debian's kernel and GRUB as they are installed here, and busybox.
 
-    guest = BootGuest(test)          # GRUB in the MBR's gap; root, swap and a logical partition
+    guest = BootGuest(test, MBR)     # GRUB in the gap; root, and as logical ones swap and data
+    guest = BootGuest(test, GPT)     # GRUB in a BIOS boot partition, and the same three
     ...
     text = boot(test, "small.img")   # what it says on its serial console until it turns itself off
 
 It finds its file systems by UUID, looks through all that is in them, and says so in one line that
 begins with `says`. Needs root; nothing is fetched from anywhere.
 """
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -23,15 +25,32 @@ def requires_boot(test):
         requires_linux_guest(test))
 
 
-ROOT, SWAP, DATA = 1, 5, 6
-TABLE = """label: dos
+@dataclasses.dataclass
+class Table:
+    """Of a guest's disk: what sfdisk takes, and the numbers of its partitions."""
+    text: str
+    root: int
+    swap: int
+    data: int
+    grub_module: str
+    boot_area: tuple  # where GRUB lies behind the first sector: begin and end, in bytes
+
+
+MBR = Table("""label: dos
 label-id: 0x1b2c3d4e
 1 : start=2048, size=1433600, type=83, bootable
 2 : start=1437696, size=1226752, type=f
 5 : start=1439744, size=409600, type=82
 6 : start=1851392, size=813056, type=83
-"""
-UUIDS = {number: f"0a0b0c0d-0000-4000-8000-00000000000{number}" for number in (ROOT, SWAP, DATA)}
+""", root=1, swap=5, data=6, grub_module="part_msdos", boot_area=(512, MiB))
+GPT = Table("""label: gpt
+1 : start=2048, size=2048, type=21686148-6449-6E6F-744E-656564454649
+2 : start=4096, size=1433600, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4
+3 : start=1437696, size=409600, type=0657FD6D-A4AB-43C4-84E5-0933C84B4F4F
+4 : start=1847296, size=813056, type=0FC63DAF-8483-4772-8E79-3D69D8477DE4
+""", root=2, swap=3, data=4, grub_module="part_gpt", boot_area=(MiB, 2 * MiB))
+
+ROOT_UUID, SWAP_UUID, DATA_UUID = (f"0a0b0c0d-0000-4000-8000-00000000000{n}" for n in range(3))
 
 # The initrd: drivers, then the root file system.
 FIRST = """#!/bin/busybox sh
@@ -62,15 +81,16 @@ poweroff -f
 
 
 class BootGuest:
-    def __init__(self, test):
+    def __init__(self, test, table):
         self.test = test
+        self.table = table
         self.path = test.path("guest.img")
         with open(self.path, "wb") as file:
             file.truncate(1302 * MiB)
-        assert run(["sfdisk", "--quiet", self.path], input=TABLE.encode()).code == 0
+        assert run(["sfdisk", "--quiet", self.path], input=table.text.encode()).code == 0
         self.disk = self.attach()
         self.make_file_systems()
-        root, data = self.mount(ROOT), self.mount(DATA)
+        root, data = self.mount(table.root), self.mount(table.data)
         try:
             self.fill(root, data)
             self.install_boot_loader(root)
@@ -80,14 +100,14 @@ class BootGuest:
 
     def attach(self):
         disk = self.test.loop_device(self.path, partitions=True)
-        for number in (ROOT, SWAP, DATA):
+        for number in (self.table.root, self.table.swap, self.table.data):
             self.test.partition_node(disk, number)
         return disk
 
     def make_file_systems(self):
-        for number in (ROOT, DATA):
-            check("mkfs.ext4", "-q", "-F", "-U", UUIDS[number], f"{self.disk}p{number}")
-        check("mkswap", "-q", "-U", UUIDS[SWAP], f"{self.disk}p{SWAP}")
+        for number, uuid in ((self.table.root, ROOT_UUID), (self.table.data, DATA_UUID)):
+            check("mkfs.ext4", "-q", "-F", "-U", uuid, f"{self.disk}p{number}")
+        check("mkswap", "-q", "-U", SWAP_UUID, f"{self.disk}p{self.table.swap}")
 
     def mount(self, number):
         folder = self.test.path(f"mount{number}")
@@ -112,12 +132,12 @@ class BootGuest:
 
     def install_boot_loader(self, root):
         shutil.copyfile(kernel(), root / "boot/vmlinuz")
-        make_initrd(root / "boot/initrd", FIRST.format(root=UUIDS[ROOT]),
+        make_initrd(root / "boot/initrd", FIRST.format(root=ROOT_UUID),
                     ("virtio_pci", "virtio_blk", "ext4"))
         check("grub-install", "--target=i386-pc", f"--boot-directory={root}/boot",
-              "--modules=part_msdos ext2", "--no-floppy", self.disk)
+              f"--modules={self.table.grub_module} ext2", "--no-floppy", self.disk)
         (root / "boot/grub/grub.cfg").write_text(
-            f"search --no-floppy --fs-uuid --set=root {UUIDS[ROOT]}\n"
+            f"search --no-floppy --fs-uuid --set=root {ROOT_UUID}\n"
             "linux /boot/vmlinuz console=ttyS0 quiet panic=-1\n"
             "initrd /boot/initrd\nboot\n")
 
@@ -130,7 +150,7 @@ def install_system(root):
         if name != "busybox":
             (root / "bin" / name).symlink_to("busybox")
     init = root / "sbin/init"
-    init.write_text(INIT.format(says=says, data=UUIDS[DATA], swap=UUIDS[SWAP]))
+    init.write_text(INIT.format(says=says, data=DATA_UUID, swap=SWAP_UUID))
     init.chmod(0o755)
 
 

@@ -28,11 +28,23 @@ requires_appliance = requires("qemu-system-x86_64", "qemu-img", "supermin")
 
 
 class GuestDisk:
-    def __init__(self, test, size=None, path=None):
+    def __init__(self, test, size=None, path=None, sector_size=512):
         self.test = test
         self.path = path or test.zero_image(size)
+        self.sector_size = sector_size
 
     # --- tables ---
+
+    def table(self, *command):
+        """A program for tables on the disk: of a file, all of them believe that it has sectors of
+        512 bytes."""
+        if self.sector_size == 512:
+            return check(*command, self.path)
+        device = self.test.loop_device(self.path, self.sector_size, direct_io=False)
+        try:
+            return check(*command, device)
+        finally:
+            self.test.detach(device)
 
     def gpt(self, partitions):
         """(type, MiB) each, from 1 MiB on."""
@@ -41,7 +53,7 @@ class GuestDisk:
             args += ["-n", f"{number}:{start}M:+{size}M", "-t", f"{number}:{kind}",
                      "-c", f"{number}:part{number}"]
             start += size
-        check("sgdisk", "-a", 1, *args, self.path)
+        self.table("sgdisk", "-a", 1, *args)
 
     def mbr(self, script):
         """What sfdisk takes."""
@@ -52,13 +64,14 @@ class GuestDisk:
         """{number: (start, length)} in bytes, and what does not change when it is shrunk."""
         found, identity = {}, {}
         label = ""
-        for line in check("sfdisk", "-d", self.path).splitlines():
+        for line in self.table("sfdisk", "-d").splitlines():
             if line.startswith("label-id"):
                 label = line
             match = re.match(r".*?(\d+) : start= *(\d+), size= *(\d+), (.*)", line)
             if match:
                 number = int(match[1])
-                found[number] = (int(match[2]) * 512, int(match[3]) * 512)
+                unit = self.sector_size
+                found[number] = (int(match[2]) * unit, int(match[3]) * unit)
                 identity[number] = match[4]
         return found, (label, identity)
 
