@@ -8,6 +8,7 @@
 #include "imgtool/report.hpp"
 #include "imgtool/usage_error.hpp"
 #include "imgtool/virt/attach_job.hpp"
+#include "imgtool/virt/attach_turn.hpp"
 #include "imgtool/virt/virt_report.hpp"
 
 namespace imgtool {
@@ -146,6 +147,8 @@ void print_attached(const AttachJob& job) {
 
 int attach_disk(const AttachCommandOptions& o, const CommonOptions& common) {
   const virt::Site site(o.uri, virt::Access::read_write);
+  std::optional<virt::AttachTurn> turn;
+  if (!o.dry_run && !site.connection.is_remote()) turn.emplace();
   AttachJob job(site.connection, site.host, o.attach);
   if (!o.dry_run) job.run();
   if (common.json) {

@@ -10,7 +10,7 @@ std::string windows_evidence(const DomainLayout& layout) {
   if (layout.os_id.find("microsoft.com/") != std::string::npos) {
     return fmt::format("libosinfo's metadata says {}", layout.os_id);
   }
-  if (layout.os_id.empty() && layout.hyperv) return "it has hyperv features";
+  if (layout.os_id.empty() && layout.hyperv) return "it has hyperv features or timers";
   return "";
 }
 
@@ -41,9 +41,10 @@ BusChoice choose_bus(const DomainLayout& layout, Halves halves) {
   if (const std::string evidence = windows_evidence(layout); !evidence.empty()) {
     return choose_for_windows(layout, evidence);
   }
-  const std::string guest = layout.os_id.empty()
-                                ? "nothing in the domain says that the guest is Windows"
-                                : fmt::format("the guest is {}", layout.os_id);
+  const std::string guest =
+      layout.os_id.empty() ? "nothing in the domain says that the guest is Windows; --bus sata "
+                             "if it is, and has no virtio drivers"
+                           : fmt::format("the guest is {}", layout.os_id);
   if (halves.live && layout.pci_ports && layout.free_ports == 0 && layout.virtio_scsi) {
     return {"scsi", "no PCI port is free for a virtio disk, and there is a virtio-scsi controller"};
   }

@@ -64,14 +64,8 @@ class DetachJob {
     const bool chosen = options.live || options.config;
     if (!chosen || options.live) live_ = find(halves_.live);
     if (!chosen || options.config) config_ = find(halves_.config);
-    if (live_ == nullptr && config_ == nullptr && !options.if_present) {
-      throw io::Error::refusal(
-          domain_.name(),
-          fmt::format("has no disk {}{}", options.target ? *options.target : *options.source,
-                      options.live     ? " in the running guest"
-                      : options.config ? " in its configuration"
-                                       : ""));
-    }
+    if (live_ == nullptr && config_ == nullptr && !options.if_present) refuse_absent();
+    refuse_two_disks();
   }
 
   // The configuration comes last: it is right as long as the guest has the disk.
@@ -83,13 +77,11 @@ class DetachJob {
   int report(bool json) const {
     const DomainDisk* disk = config_ != nullptr ? config_ : live_;
     if (json) {
-      const auto text = [&](const std::string& value) {
-        return disk == nullptr ? nlohmann::ordered_json() : nlohmann::ordered_json(value);
-      };
+      using Json = nlohmann::ordered_json;
       print_json({{"domain", domain_.name()},
                   {"uuid", domain_.uuid()},
-                  {"target", disk != nullptr ? text(disk->target) : text("")},
-                  {"source", disk != nullptr ? text(disk->image.source.label()) : text("")},
+                  {"target", disk != nullptr ? Json(disk->target) : Json()},
+                  {"source", disk != nullptr ? Json(disk->image.source.label()) : Json()},
                   {"live", done_.live},
                   {"config", done_.config},
                   {"notes", notes_}});
@@ -108,6 +100,36 @@ class DetachJob {
   }
 
  private:
+  [[noreturn]] void refuse_absent() const {
+    throw io::Error::refusal(domain_.name(), why_absent());
+  }
+
+  [[nodiscard]] std::string why_absent() const {
+    const bool live_only = options_.live && !options_.config;
+    const bool config_only = options_.config && !options_.live;
+    if (live_only && !halves_.active) return "is not running";
+    if (config_only && !halves_.persistent) return "has no configuration that lasts";
+    return fmt::format("has no disk {}{}", options_.target ? *options_.target : *options_.source,
+                       live_only     ? " in the running guest"
+                       : config_only ? " in its configuration"
+                                     : "");
+  }
+
+  // One name, two disks: which of them is meant?
+  void refuse_two_disks() const {
+    if (live_ == nullptr || config_ == nullptr) return;
+    const virt::DiskSource& running = live_->image.source;
+    const virt::DiskSource& kept = config_->image.source;
+    const virt::Identity a = host_.identity(running);
+    const virt::Identity b = host_.identity(kept);
+    if (a.file == b.file && a.name == b.name) return;
+    throw io::Error::refusal(
+        domain_.name(),
+        fmt::format("has {} as {} in the running guest and {} in its configuration: "
+                    "--live or --config says which is to go",
+                    running.label(), live_->target, kept.label()));
+  }
+
   const DomainDisk* find(const std::optional<DomainLayout>& half) const {
     if (!half) return nullptr;
     if (options_.target) return half->find_target(*options_.target);
@@ -126,19 +148,19 @@ class DetachJob {
     try {
       domain_.ask_to_let_go(live_->alias, live_->xml);
     } catch (const LibvirtError& error) {
-      if (error.code() != virt::error_code::no_support || config_ == nullptr || options_.live) {
-        throw;
+      const bool asked_before =
+          error.text().find("already in the process of unplug") != std::string::npos;
+      const bool cannot = error.code() == virt::error_code::no_support;
+      if (!asked_before && (!cannot || config_ == nullptr || options_.live)) throw;
+      if (cannot) {
+        notes_.push_back(
+            fmt::format("the running {} keeps the disk until its next start: this "
+                        "driver of libvirt cannot unplug it",
+                        domain_.name()));
+        return;
       }
-      notes_.push_back(
-          fmt::format("the running {} keeps the disk until its next start: this "
-                      "driver of libvirt cannot unplug it",
-                      domain_.name()));
-      return;
     }
-    const auto outcome = watch.wait(
-        std::chrono::seconds(options_.timeout_s),
-        [&] { return virt::read_domain(domain_.live_xml()).find_target(live_->target) == nullptr; },
-        [] { return stop_flag().load() != 0; });
+    const auto outcome = wait_for(watch);
     if (outcome == RemovalWatch::Outcome::removed) {
       done_.live = true;
       return;
@@ -154,6 +176,30 @@ class DetachJob {
         outcome == RemovalWatch::Outcome::refused
             ? "the guest refused: " + stays
             : fmt::format("the guest did not let go within {} s: {}", options_.timeout_s, stays));
+  }
+
+  RemovalWatch::Outcome wait_for(RemovalWatch& watch) const {
+    try {
+      return watch.wait(
+          std::chrono::seconds(options_.timeout_s), [&] { return is_gone(); },
+          [] { return stop_flag().load() != 0; });
+    } catch (const LibvirtError& error) {
+      throw error.with_hint(fmt::format(
+          "it is not known whether the guest let go of {}{}: imgtool disks {} tells", live_->target,
+          config_ != nullptr ? ", and the configuration still has it" : "",
+          io::shell_word(domain_.name())));
+    }
+  }
+
+  // A guest that has ended has no disk any more; asked then, libvirt would tell the configuration.
+  [[nodiscard]] bool is_gone() const {
+    try {
+      return !domain_.is_active() ||
+             virt::read_domain(domain_.live_xml()).find_target(live_->target) == nullptr;
+    } catch (const LibvirtError& error) {
+      if (error.code() == virt::error_code::no_domain) return true;
+      throw;
+    }
   }
 
   void detach_config() {

@@ -90,6 +90,16 @@ std::string os_id(const pugi::xml_node& metadata) {
   return "";
 }
 
+// Local time and a TPM would tell less: guests with other systems have them, too.
+bool has_hyperv_clock(const pugi::xml_node& clock) {
+  for (const pugi::xml_node& timer : clock.children("timer")) {
+    if (std::string_view(timer.attribute("name").value()) == "hypervclock") {
+      return std::string_view(timer.attribute("present").value()) != "no";
+    }
+  }
+  return false;
+}
+
 }  // namespace
 
 const DomainDisk* DomainLayout::find_target(std::string_view target) const {
@@ -114,7 +124,8 @@ DomainLayout read_domain(const std::string& xml) {
   layout.machine = type.attribute("machine").value();
   layout.arch = type.attribute("arch").value();
   layout.os_id = os_id(domain.child("metadata"));
-  layout.hyperv = static_cast<bool>(domain.child("features").child("hyperv").first_child());
+  layout.hyperv = static_cast<bool>(domain.child("features").child("hyperv").first_child()) ||
+                  has_hyperv_clock(domain.child("clock"));
   count_ports(devices, layout);
   for (const pugi::xml_node& controller : devices.children("controller")) {
     const std::string_view kind = controller.attribute("type").value();

@@ -58,7 +58,11 @@ Identity HostStorage::identity(const DiskSource& source) const {
     case SourceType::file:
       return identity(source.path);
     case SourceType::volume:
-      if (const auto path = volume_path_(source.pool, source.volume)) return identity(*path);
+      if (const auto path = volume_path_(source.pool, source.volume)) {
+        // A pool of rbd images has them as POOL/IMAGE.
+        const bool is_name = !path->starts_with('/') && path->find("://") == std::string::npos;
+        return is_name ? Identity{std::nullopt, "rbd:" + *path, ""} : identity(*path);
+      }
       return {std::nullopt, "volume " + source.label(), ""};
     case SourceType::network:
       return {std::nullopt, source.network_identity(), ""};

@@ -2,66 +2,25 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
-#include <condition_variable>
-#include <mutex>
+#include <atomic>
+#include <cstdlib>
 #include <set>
 #include <thread>
 #include <utility>
 
 #include <fmt/format.h>
-#include <libvirt/libvirt.h>
-#include <libvirt/virterror.h>
+
+#include "imgtool/virt/libvirt_calls.hpp"
 
 namespace imgtool::virt {
+
+using calls::checked;
+using calls::exists_or_throw;
+using calls::owned;
+using calls::taken;
+using calls::throw_last_error;
+
 namespace {
-
-// The error of the call that just failed in this thread; later calls overwrite it.
-[[noreturn]] void throw_last_error() {
-  const virErrorPtr error = virGetLastError();
-  if (error == nullptr) {
-    throw LibvirtError(VIR_ERR_INTERNAL_ERROR, 0, "failed without saying why");
-  }
-  throw LibvirtError(error->code, error->domain,
-                     error->message == nullptr ? "failed" : error->message);
-}
-
-template <typename Handle>
-Handle* checked(Handle* handle) {
-  if (handle == nullptr) throw_last_error();
-  return handle;
-}
-
-int checked(int result) {
-  if (result < 0) throw_last_error();
-  return result;
-}
-
-// Nothing for `absent`, which is an answer; any other error is thrown.
-template <typename Handle>
-bool exists_or_throw(Handle* handle, int absent) {
-  if (handle != nullptr) return true;
-  const virErrorPtr error = virGetLastError();
-  if (error != nullptr && error->code == absent) return false;
-  throw_last_error();
-}
-
-std::string taken(char* text) {
-  checked(text);
-  std::string result = text;
-  std::free(text);  // NOLINT(*): libvirt's strings are malloc's
-  return result;
-}
-
-void close_connection(virConnectPtr connection) { virConnectClose(connection); }
-void free_domain(virDomainPtr domain) { virDomainFree(domain); }
-void free_pool(virStoragePoolPtr pool) { virStoragePoolFree(pool); }
-void free_volume(virStorageVolPtr volume) { virStorageVolFree(volume); }
-void free_stream(virStreamPtr stream) { virStreamFree(stream); }
-
-Owned<_virDomain> owned(virDomainPtr domain) { return {domain, free_domain}; }
-Owned<_virStorageVol> owned(virStorageVolPtr volume) { return {volume, free_volume}; }
-Owned<_virStoragePool> owned(virStoragePoolPtr pool) { return {pool, free_pool}; }
 
 unsigned flags_of(Halves halves) {
   return (halves.live ? unsigned{VIR_DOMAIN_AFFECT_LIVE} : 0U) |
@@ -129,6 +88,8 @@ class EventLoop {
 };
 
 }  // namespace
+
+void calls::run_event_loop() { EventLoop::start(); }
 
 LibvirtError::LibvirtError(int code, int domain, std::string text, const std::string& hint)
     : std::runtime_error(
@@ -211,122 +172,10 @@ std::optional<Domain::BlockSize> Domain::block_size(const std::string& disk) con
   return BlockSize{info.capacity, info.allocation};
 }
 
-// --- storage ------------------------------------------------------------------------------
-
-Volume::Volume(_virConnect* connection, Owned<_virStorageVol> handle)
-    : connection_(connection), handle_(std::move(handle)) {
-  name_ = checked(virStorageVolGetName(handle_.get()));
-  path_ = taken(virStorageVolGetPath(handle_.get()));
-}
-
-std::string Volume::pool_name() const {
-  const Owned<_virStoragePool> pool = owned(checked(virStoragePoolLookupByVolume(handle_.get())));
-  return checked(virStoragePoolGetName(pool.get()));
-}
-
-bool Volume::is_file() const {
-  virStorageVolInfo info{};
-  checked(virStorageVolGetInfo(handle_.get(), &info));
-  return info.type == VIR_STORAGE_VOL_FILE;
-}
-
-bool Volume::is_block() const {
-  virStorageVolInfo info{};
-  checked(virStorageVolGetInfo(handle_.get(), &info));
-  return info.type == VIR_STORAGE_VOL_BLOCK;
-}
-
-std::uint64_t Volume::capacity() const {
-  virStorageVolInfo info{};
-  checked(virStorageVolGetInfo(handle_.get(), &info));
-  return info.capacity;
-}
-
-std::string Volume::xml() const { return taken(virStorageVolGetXMLDesc(handle_.get(), 0)); }
-
-std::optional<std::string> Volume::start(std::size_t limit) const {
-  const Owned<_virStream> stream(checked(virStreamNew(connection_, 0)), free_stream);
-  if (virStorageVolDownload(handle_.get(), stream.get(), 0, limit, 0) != 0) return std::nullopt;
-  std::string bytes(limit, '\0');
-  std::size_t filled = 0;
-  while (filled < limit) {
-    const int count = virStreamRecv(stream.get(), bytes.data() + filled, limit - filled);
-    if (count < 0) return std::nullopt;
-    if (count == 0) break;
-    filled += static_cast<std::size_t>(count);
-  }
-  virStreamFinish(stream.get());
-  bytes.resize(filled);
-  return bytes;
-}
-
-Stream Volume::upload(std::uint64_t length, bool sparse) const {
-  EventLoop::start();
-  Owned<_virStream> stream(checked(virStreamNew(connection_, 0)), free_stream);
-  const unsigned flags = sparse ? unsigned{VIR_STORAGE_VOL_UPLOAD_SPARSE_STREAM} : 0U;
-  checked(virStorageVolUpload(handle_.get(), stream.get(), 0, length, flags));
-  return Stream(std::move(stream));
-}
-
-void Volume::grow(std::uint64_t capacity) const {
-  checked(virStorageVolResize(handle_.get(), capacity, 0));
-}
-
-bool Volume::wipe() const {
-  if (virStorageVolWipe(handle_.get(), 0) == 0) return true;
-  const virErrorPtr error = virGetLastError();
-  if (error != nullptr && error->code == VIR_ERR_NO_SUPPORT) return false;
-  throw_last_error();
-}
-
-void Volume::remove() const { checked(virStorageVolDelete(handle_.get(), 0)); }
-
-Stream::~Stream() {
-  if (handle_ && !finished_) virStreamAbort(handle_.get());
-}
-
-void Stream::send(std::span<const std::byte> bytes) {
-  constexpr std::size_t longest_message = 262120;  // that every libvirtd takes
-  while (!bytes.empty()) {
-    const std::size_t length = std::min(bytes.size(), longest_message);
-    const int count =
-        checked(virStreamSend(handle_.get(), reinterpret_cast<const char*>(bytes.data()), length));
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-  }
-}
-
-void Stream::send_hole(std::uint64_t length) {
-  checked(virStreamSendHole(handle_.get(), static_cast<long long>(length), 0));
-}
-
-void Stream::finish() {
-  finished_ = true;  // aborting after a failed finish would be too late
-  checked(virStreamFinish(handle_.get()));
-}
-
-Pool::Pool(_virConnect* connection, Owned<_virStoragePool> handle)
-    : connection_(connection), handle_(std::move(handle)) {
-  name_ = checked(virStoragePoolGetName(handle_.get()));
-}
-
-bool Pool::is_active() const { return checked(virStoragePoolIsActive(handle_.get())) == 1; }
-std::string Pool::xml() const { return taken(virStoragePoolGetXMLDesc(handle_.get(), 0)); }
-void Pool::refresh() const { checked(virStoragePoolRefresh(handle_.get(), 0)); }
-
-std::optional<Volume> Pool::find_volume(const std::string& name) const {
-  const virStorageVolPtr volume = virStorageVolLookupByName(handle_.get(), name.c_str());
-  if (!exists_or_throw(volume, VIR_ERR_NO_STORAGE_VOL)) return std::nullopt;
-  return Volume(connection_, owned(volume));
-}
-
-Volume Pool::create_volume(const std::string& xml) const {
-  return {connection_, owned(checked(virStorageVolCreateXML(handle_.get(), xml.c_str(), 0)))};
-}
-
 // --- the connection -----------------------------------------------------------------------
 
 Connection::Connection(const std::optional<std::string>& uri, Access access)
-    : handle_(nullptr, close_connection) {
+    : handle_(nullptr, calls::close_connection) {
   prepare_libvirt();
   const char* name = uri ? uri->c_str() : nullptr;
   const unsigned flags = access == Access::read_only ? unsigned{VIR_CONNECT_RO} : 0U;
@@ -403,77 +252,6 @@ std::optional<Volume> Connection::volume_at(const std::string& path) const {
   }
   if (!exists_or_throw(volume, VIR_ERR_NO_STORAGE_VOL)) return std::nullopt;
   return Volume(handle_.get(), owned(volume));
-}
-
-// --- removal ------------------------------------------------------------------------------
-
-// Events arrive on the event loop's thread, also while the watch ends.
-struct RemovalWatch::Shared {
-  std::string alias;
-  std::mutex mutex;
-  std::condition_variable changed;
-  std::optional<Outcome> outcome;
-
-  void note(const char* device, Outcome what) {
-    if (device == nullptr || alias != device) return;
-    const std::lock_guard lock(mutex);
-    outcome = what;
-    changed.notify_all();
-  }
-};
-
-RemovalWatch::RemovalWatch(const Connection& connection, const Domain& domain, std::string alias)
-    : shared_(std::make_shared<Shared>()), connection_(connection.get()) {
-  EventLoop::start();
-  shared_->alias = std::move(alias);
-  using Holder = std::shared_ptr<Shared>;
-  const auto removed = [](virConnectPtr, virDomainPtr, const char* device, void* holder) {
-    (*static_cast<Holder*>(holder))->note(device, Outcome::removed);
-  };
-  const auto refused = [](virConnectPtr, virDomainPtr, const char* device, void* holder) {
-    (*static_cast<Holder*>(holder))->note(device, Outcome::refused);
-  };
-  const auto listen = [&](int event, virConnectDomainEventGenericCallback callback) {
-    auto* holder = new Holder(shared_);
-    const int id =
-        virConnectDomainEventRegisterAny(connection_, domain.get(), event, callback, holder,
-                                         [](void* opaque) { delete static_cast<Holder*>(opaque); });
-    if (id < 0) {
-      delete holder;  // a driver without events: wait() polls
-    } else {
-      callbacks_.push_back(id);
-    }
-  };
-  virConnectDomainEventDeviceRemovedCallback on_removed = removed;
-  virConnectDomainEventDeviceRemovalFailedCallback on_refused = refused;
-  listen(VIR_DOMAIN_EVENT_ID_DEVICE_REMOVED, VIR_DOMAIN_EVENT_CALLBACK(on_removed));
-  listen(VIR_DOMAIN_EVENT_ID_DEVICE_REMOVAL_FAILED, VIR_DOMAIN_EVENT_CALLBACK(on_refused));
-}
-
-RemovalWatch::~RemovalWatch() {
-  for (const int id : callbacks_) virConnectDomainEventDeregisterAny(connection_, id);
-}
-
-RemovalWatch::Outcome RemovalWatch::wait(std::chrono::milliseconds timeout,
-                                         const std::function<bool()>& is_gone,
-                                         const std::function<bool()>& stop) {
-  using namespace std::chrono_literals;
-  const auto end = std::chrono::steady_clock::now() + timeout;
-  auto next_look = std::chrono::steady_clock::now();
-  while (true) {
-    {
-      std::unique_lock lock(shared_->mutex);
-      shared_->changed.wait_for(lock, 100ms, [&] { return shared_->outcome.has_value(); });
-      if (shared_->outcome) return *shared_->outcome;
-    }
-    const auto now = std::chrono::steady_clock::now();
-    if (now >= next_look) {
-      if (is_gone()) return Outcome::removed;
-      next_look = now + 1s;
-    }
-    if (stop()) return Outcome::stopped;
-    if (now >= end) return Outcome::timeout;
-  }
 }
 
 }  // namespace imgtool::virt

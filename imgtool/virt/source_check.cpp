@@ -70,6 +70,15 @@ struct NamedVolume {
   Volume volume;
 };
 
+void refuse_file_and_volume(const Connection& connection, const Pool& pool,
+                            const std::string& name) {
+  if (connection.is_remote() || !io::exists(name)) return;
+  throw io::Error::refusal(
+      name, fmt::format("is a file here and a name in the pool {}: say ./{} for the file, or go "
+                        "to another folder for the volume",
+                        pool.name(), name));
+}
+
 // POOL/VOL; nothing when that is no pool.
 std::optional<NamedVolume> find_named_volume(const Connection& connection,
                                              const std::string& name) {
@@ -77,12 +86,7 @@ std::optional<NamedVolume> find_named_volume(const Connection& connection,
   const std::size_t slash = name.find('/');
   auto pool = connection.find_pool(name.substr(0, slash));
   if (!pool) return std::nullopt;
-  if (!connection.is_remote() && io::exists(name)) {
-    throw io::Error::refusal(
-        name, fmt::format("is a file here and a name in the pool {}: say ./{} for the file, or go "
-                          "to another folder for the volume",
-                          pool->name(), name));
-  }
+  refuse_file_and_volume(connection, *pool, name);
   if (!pool->is_active()) {
     throw io::Error::refusal(name,
                              fmt::format("the storage pool is not running: virsh pool-start {}",
@@ -358,8 +362,15 @@ CheckedSource check_source(const Connection& connection, const HostStorage& host
 Identity identity_of_name(const Connection& connection, const HostStorage& host,
                           const std::string& name) {
   if (const auto network = parse_network_source(name)) return host.identity(*network);
-  if (const auto volume = find_named_volume(connection, name)) {
-    return host.identity(volume->volume.path());
+  if (has_pool_form(name)) {
+    const std::size_t slash = name.find('/');
+    if (const auto pool = connection.find_pool(name.substr(0, slash))) {
+      refuse_file_and_volume(connection, *pool, name);
+      DiskSource volume{SourceType::volume};  // which need not be there any more
+      volume.pool = pool->name();
+      volume.volume = name.substr(slash + 1);
+      return host.identity(volume);
+    }
   }
   return host.identity(connection.is_remote() ? name : absolute_path(name));
 }

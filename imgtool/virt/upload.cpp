@@ -130,7 +130,7 @@ class UploadJob {
         pool_(find_pool()),
         name_(options.place.substr(options.place.find('/') + 1)),
         plan_(plan_upload(options, pool_)) {
-    pool_.refresh();  // it may know volumes that are gone, or not know new ones
+    refresh();  // it may know volumes that are gone, or not know new ones
     prepare_volume();
   }
 
@@ -139,10 +139,11 @@ class UploadJob {
     try {
       copy(ring, progress);
     } catch (...) {
-      if (fresh_ && connection_.is_alive()) remove_quietly();
+      if (fresh_) remove_quietly();
+      if (cleared_) complain(options_.place + ": the old content is gone, the new one incomplete");
       throw;
     }
-    pool_.refresh();  // libvirt reads what it is now
+    refresh();  // libvirt reads what it is now
   }
 
   int report(double seconds, bool json) const {
@@ -183,6 +184,16 @@ class UploadJob {
                                            io::shell_word(pool->name())));
     }
     return std::move(*pool);
+  }
+
+  // A pool that is busy with another volume cannot be read anew. What is known of it will do.
+  void refresh() const {
+    try {
+      pool_.refresh();
+    } catch (const LibvirtError& error) {
+      if (!connection_.is_alive()) throw;
+      complain(fmt::format("note: the pool {} was not read anew: {}", pool_.name(), error.text()));
+    }
   }
 
   void prepare_volume() {
@@ -241,7 +252,10 @@ class UploadJob {
     if (plan_.format == Format::qcow2) opening.format = Format::raw;  // its bytes as they are
     ImageSource image(ring, options_.image, opening, stop_flag());
     const std::uint64_t size = *image.source().size();
-    if (replaced_) clear_existing();
+    if (replaced_) {
+      cleared_ = true;
+      clear_existing();
+    }
     const std::uint64_t capacity = volume_->capacity();
     const bool longer = plan_.format == Format::raw && capacity > size;
     const std::uint64_t rest = longer ? capacity - size : 0;
@@ -286,6 +300,7 @@ class UploadJob {
   bool fresh_ = false;
   bool sparse_ = false;
   bool replaced_ = false;
+  bool cleared_ = false;  // what was there before
   bool is_file_ = false;  // of one that is replaced
   std::vector<io::CopyTarget> copied_ = std::vector<io::CopyTarget>(1);
 };

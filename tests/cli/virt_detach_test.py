@@ -49,16 +49,59 @@ class Detach(LibvirtTestCase):
         image = self.image()
         self.attach_ok(guest, image)
         self.libvirt.virsh("suspend", guest)  # now it cannot even hear the question
-        began = time.monotonic()
         result = self.detach(guest, "--target", "vda", "--timeout", "2")
-        self.assertLess(time.monotonic() - began, 20)
         self.assertEqual(result.code, 1, f"{result!r}")
         for words in ("did not let go within 2 s", "vda stays attached", "imgtool disks"):
             self.assertIn(words, result.err)
         self.assert_equal_halves(guest, {"vda": image})
         failed = self.detach(guest, "--target", "vda", "--timeout", "1", "--json").json["error"]
-        self.assertIn(failed["kind"], ("system", "libvirt"))  # or: it is being unplugged already
+        self.assertEqual(failed["kind"], "system")
         self.assert_equal_halves(guest, {"vda": image})
+
+    def test_what_was_asked_for_before_is_waited_for(self):
+        guest = self.guest()
+        image = self.image()
+        self.attach_ok(guest, image)
+        self.libvirt.virsh("suspend", guest)
+        for _ in range(2):
+            result = self.detach(guest, "--target", "vda", "--timeout", "1")
+            self.assertEqual(result.code, 1, f"{result!r}")
+            self.assertIn("did not let go within 1 s", result.err)
+        self.assert_equal_halves(guest, {"vda": image})
+
+    def test_a_guest_that_ends_meanwhile_has_let_go(self):
+        guest = self.guest()
+        self.attach_ok(guest, self.image())
+        self.libvirt.virsh("suspend", guest)
+        process = self.start_imgtool("detach", "--domain", guest, "--target", "vda")
+        time.sleep(1.5)  # it has asked, and waits
+        self.libvirt.virsh("destroy", guest)
+        _, err = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0, err)
+        self.assert_equal_halves(guest, {})
+
+    def test_one_name_for_two_disks(self):
+        guest = self.scsi_guest()
+        one, two = self.image("one.img"), self.image("two.img")
+        self.attach_ok(guest, one, "--live", "--target", "sda")
+        disk = f"<disk type='file'><source file='{two}'/><target dev='sda' bus='scsi'/></disk>"
+        (self.dir / "disk.xml").write_text(disk)
+        self.libvirt.virsh("attach-device", guest, self.dir / "disk.xml", "--config")
+        self.assert_refused(self.detach(guest, "--target", "sda"), one, two, "--live or --config")
+        self.assertEqual(self.halves(guest), ({"sda": str(one)}, {"sda": str(two)}))
+        self.detach_ok(guest, "--target", "sda", "--config")
+        self.assertEqual(self.halves(guest), ({"sda": str(one)}, {}))
+
+    def test_a_volume_that_is_gone(self):
+        name, pool = self.domain(), self.path("pool")
+        pool.mkdir()
+        self.libvirt.virsh("pool-create-as", "lost", "dir", "--target", pool)
+        self.addCleanup(self.libvirt.virsh, "pool-destroy", "lost", check=False)
+        self.libvirt.virsh("vol-create-as", "lost", "v1", "8M")
+        self.attach_ok(name, "lost/v1")
+        self.libvirt.virsh("vol-delete", "v1", "lost")
+        self.detach_ok(name, "--source", "lost/v1")
+        self.assert_equal_halves(name, {})
 
     def test_ctrl_c_ends_the_wait(self):
         guest = self.guest()
@@ -80,6 +123,8 @@ class Detach(LibvirtTestCase):
         done = self.detach_ok(guest, "--target", "vdz", "--if-present", "--json").json
         self.assertEqual((done["target"], done["live"], done["config"]), (None, False, False))
         self.assertEqual(self.detach("nobody", "--target", "vda").code, 1)
+        off = self.domain()
+        self.assert_refused(self.detach(off, "--target", "vda", "--live"), off, "is not running")
         for words in ([], ["--target", "vda", "--source", "x"]):
             self.assertEqual(self.detach(guest, *words).code, 2)
 

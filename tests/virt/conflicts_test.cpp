@@ -271,6 +271,14 @@ TEST_F(Conflicts, OnAnotherHostNamesAreCompared) {
   const DiskSource volume{.type = SourceType::volume, .pool = "p", .volume = "v"};
   EXPECT_TRUE(remote.share(remote.identity(volume), remote.identity("/pools/p/v")));
   EXPECT_FALSE(remote.share({}, {}));
+  // A volume of an rbd pool is the image that rbd: names.
+  const HostStorage rbd(std::nullopt, [](const std::string& pool, const std::string& volume) {
+    return std::optional(pool + "/" + volume);
+  });
+  DiskSource image{SourceType::network};
+  image.protocol = "rbd";
+  image.name = "p/v";
+  EXPECT_TRUE(rbd.share(rbd.identity(volume), rbd.identity(image)));
 }
 
 }  // namespace

@@ -155,6 +155,13 @@ TEST(BusChoice, WindowsOnVirtioGetsVirtio) {
 TEST(BusChoice, HypervFeaturesSpeakOfWindowsUnlessMetadataSaysOtherwise) {
   const std::string hyperv = "<features><hyperv><relaxed state='on'/></hyperv></features>";
   EXPECT_EQ(choose_bus(layout_of("", hyperv), {false, true}).bus, "sata");
+  const auto clock = [](const std::string& timer) {
+    return "<clock offset='localtime'><timer name='" + timer + "'/></clock>";
+  };
+  EXPECT_EQ(choose_bus(layout_of("", clock("hypervclock' present='yes")), {}).bus, "sata");
+  EXPECT_EQ(choose_bus(layout_of("", clock("hypervclock' present='no")), {}).bus, "virtio");
+  // Others keep local time, too.
+  EXPECT_EQ(choose_bus(layout_of("", clock("rtc' tickpolicy='catchup")), {}).bus, "virtio");
   const std::string debian =
       "<metadata><libosinfo:libosinfo xmlns:libosinfo='x'><libosinfo:os "
       "id='http://debian.org/debian/12'/>"
