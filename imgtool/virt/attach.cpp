@@ -52,9 +52,11 @@ void describe_attach(CommandLine& line, AttachCommandOptions& o) {
   virt::connect_option(line, o.uri);
   line.option("target", text_into(attach.target, "DEV"),
               "its name in the domain: vdb (default: the first that is free)");
-  line.option("bus", word_into(attach.bus, {"auto", "virtio", "scsi", "sata", "ide"}),
-              "auto: virtio; scsi when the running guest has no PCI port free; sata or ide for "
-              "Windows that has no disk on virtio yet");
+  line.option(
+      "bus", word_into(attach.bus, {"auto", "virtio", "scsi", "sata", "ide"}),
+      "auto: virtio; scsi when the running guest has no PCI port free; sata or ide for "
+      "Windows (by libosinfo's metadata, hyperv features or the hypervclock timer) that has "
+      "no disk on virtio yet");
   line.option("format,f", image_format_into(attach.format),
               "what the source is; refused when its content says something else (default: its "
               "content decides)");
@@ -86,6 +88,10 @@ void describe_attach(CommandLine& line, AttachCommandOptions& o) {
                "a logical volume, now and for every start");
   line.example("imgtool attach --domain web1 --source golden.qcow2 --start --json",
                "in a pipeline");
+  line.example("imgtool attach --domain web1 --source nbd://nas:10809/web1-data",
+               "an export of an NBD server");
+  line.example("imgtool attach -c qemu+ssh://root@host/system --domain web1 --source default/data",
+               "a storage volume, on another host");
   line.example("imgtool attach --kvm web1 --source /dev/sdb --dry-run", "what would be done");
 }
 

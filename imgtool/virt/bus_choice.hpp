@@ -14,8 +14,8 @@ struct BusChoice {
 };
 
 // `layout` is the running half where there is one, else the configuration; `halves` is what the
-// disk will be attached to. Decided by what is in the XML: libosinfo's metadata, hyperv features,
-// the disks that the guest has already, controllers and free PCI ports.
+// disk will be attached to. Decided by what is in the XML: libosinfo's metadata, hyperv features
+// and timers, the disks that the guest has already, controllers and free PCI ports.
 BusChoice choose_bus(const DomainLayout& layout, Halves halves);
 
 // Whether a running guest can be given a disk on this bus.

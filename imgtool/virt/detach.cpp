@@ -46,7 +46,8 @@ void describe_detach(CommandLine& line, DetachOptions& o) {
               "seconds to wait until the guest lets go; then nothing is changed, and exit 1");
   line.exit_code(exit_code::failed,
                  "the guest did not let go, or libvirt's error; the configuration is unchanged");
-  line.exit_code(exit_code::refused, "the domain has no such disk");
+  line.exit_code(exit_code::refused,
+                 "the domain has no such disk, or another one in its configuration than running");
   line.example("imgtool detach --domain web1 --target vdb",
                "from the guest, then its configuration");
   line.example("imgtool detach --domain web1 --source /dev/vg0/web1-data --timeout 120",
