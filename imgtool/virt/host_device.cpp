@@ -60,17 +60,21 @@ std::vector<std::string> places_of(const io::BlockDevice& disk) {
   if (at == std::string::npos) return places;
   const std::string subsystem = disk.sysfs.substr(0, disk.sysfs.find('/', at + subsystems.size()));
   for (const std::string& name : io::names_in(subsystem)) {
-    const auto controller = io::canonical(subsystem + "/" + name);
-    if (io::link_text(subsystem + "/" + name) && controller) places.push_back(*controller);
+    const std::string link = fmt::format("{}/{}", subsystem, name);
+    const auto controller = io::canonical(link);
+    if (io::link_text(link) && controller) places.push_back(*controller);
   }
   return places;
 }
 
 bool is_usb_device(const std::string& folder, const HostDevice& device) {
-  if (!io::exists(folder + "/busnum")) return false;
-  const auto text = [&](const char* attribute) { return io::read_text(folder + "/" + attribute); };
-  return device.model.empty() ? text("busnum") + ":" + text("devnum") == device.address
-                              : text("idVendor") + ":" + text("idProduct") == device.model;
+  if (!io::exists(fmt::format("{}/busnum", folder))) return false;
+  const auto text = [&](const char* attribute) {
+    return io::read_text(fmt::format("{}/{}", folder, attribute));
+  };
+  return device.model.empty()
+             ? fmt::format("{}:{}", text("busnum"), text("devnum")) == device.address
+             : fmt::format("{}:{}", text("idVendor"), text("idProduct")) == device.model;
 }
 
 bool passes_through(std::string place, const HostDevice& device) {
