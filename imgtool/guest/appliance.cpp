@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
-#include <optional>
 #include <random>
 #include <sstream>
 #include <string_view>
@@ -163,8 +162,6 @@ void Appliance::launch(const std::vector<Drive>& drives, Accelerator accelerator
   guestfs_set_tmpdir(g, options_.temporary_folder.c_str());
   const auto processors = std::clamp(std::thread::hardware_concurrency(), 1U, most_processors);
   guestfs_set_smp(g, static_cast<int>(processors));
-  const std::unique_ptr<char, decltype(&std::free)> hypervisor(guestfs_get_hv(g), &std::free);
-  if (hypervisor) hypervisor_ = hypervisor.get();
   for (const Drive& drive : drives) add(drive);
   patience_is_limited_.store(accelerator == Accelerator::kvm);
   const bool launched = guestfs_launch(g) == 0;
@@ -228,17 +225,17 @@ void Appliance::hear_console(guestfs_h* /*g*/, void* opaque, std::uint64_t /*eve
 }
 
 void Appliance::watch(const std::stop_token& end) noexcept {
-  std::optional<Clock::time_point> silent_since;  // once the machine runs
+  Clock::time_point silent_since = Clock::now();
   std::uint64_t words = 0;
   while (!end.stop_requested()) {
     if (stop_.load() != 0) kill_children();
     if (!patience_is_limited_.load()) {
-      silent_since.reset();
-    } else if (words_.load() != words || (!silent_since && child_runs(hypervisor_))) {
-      // The appliance may have to be built first, which takes as long as it takes.
+      silent_since = Clock::now();
+    } else if (words_.load() != words || child_runs("supermin")) {
+      // The appliance may have to be put together first, which takes as long as it takes.
       words = words_.load();
       silent_since = Clock::now();
-    } else if (silent_since && Clock::now() - *silent_since > kvm_patience) {
+    } else if (Clock::now() - silent_since > kvm_patience) {
       kill_children();
     }
     std::this_thread::sleep_for(watch_interval);

@@ -90,11 +90,9 @@ class Appliance final : public Shell {
   Handle handle_;
   std::string note_;
   std::vector<std::string> devices_;
-  std::string console_;  // the end of what the machine said while it started
-  std::string hypervisor_;
+  std::string console_;                  // the end of what the machine said while it started
   std::atomic<std::uint64_t> words_{0};  // how often it said something
-  // Whether KVM is given up when the machine runs and says nothing for a while. What else is above
-  // is not changed while it is set, but for what launch() does before.
+  // Whether KVM is given up when the machine says nothing for a while.
   std::atomic<bool> patience_is_limited_{false};
   std::jthread watcher_;  // ends first
 };

@@ -39,13 +39,9 @@ void for_each_child(const F& f) {
   }
 }
 
-// Its first word, or its second, behind an interpreter.
-bool is_run(std::string_view command_line, std::string_view program) {
-  const auto end = command_line.find('\0');
-  if (end == std::string_view::npos) return false;
-  if (command_line.substr(0, end) == program) return true;
-  const std::string_view rest = command_line.substr(end + 1);
-  return rest.substr(0, rest.find('\0')) == program;
+std::string name_of(const std::filesystem::path& process) {
+  const std::string words = text_of(process / "cmdline");
+  return std::filesystem::path(words.substr(0, words.find('\0'))).filename().string();
 }
 
 }  // namespace
@@ -62,7 +58,7 @@ bool child_runs(std::string_view program) noexcept {
   bool found = false;
   try {
     for_each_child([&](pid_t, const std::filesystem::path& process) {
-      found = found || is_run(text_of(process / "cmdline"), program);
+      found = found || name_of(process) == program;
     });
   } catch (const std::exception&) {
     return found;

@@ -9,7 +9,7 @@ namespace imgtool::guest {
 // SIGKILL for all of them.
 void kill_children() noexcept;
 
-// Whether one of them is this program, or a script of this name.
+// Whether one of them is a program of this name.
 [[nodiscard]] bool child_runs(std::string_view program) noexcept;
 
 }  // namespace imgtool::guest

@@ -39,11 +39,6 @@ class Refusal(TestCase):
             self.assertIsNone(machine.poll())
         self.refused(path, "virtual machine", "shut that down")
 
-    def test_ext4_that_was_not_unmounted(self):
-        path = self.ext4()
-        check("debugfs", "-w", "-R", "feature needs_recovery", path)
-        self.refused(path, "whole disk (ext4)", "not unmounted", "--keep 0")
-
     def test_ext4_that_is_damaged(self):
         path = self.ext4()
         check("debugfs", "-w", "-R", "ssv state 2", path)
@@ -72,7 +67,11 @@ class Refusal(TestCase):
         with open(disk.path, "r+b") as file:
             file.seek(start + 4086)
             file.write(b"S1SUSPEND\0")
-        self.refused(disk.path, "partition 2", "hibernated", "shut it down")
+        self.refused(disk.path, "partition 2", "hibernated", "shut it down",
+                     "--drop-swap-content")
+        # What is to stay as it is cannot be dropped.
+        self.refused(disk.path, "partition 2", "hibernated",
+                     options=["--drop-swap-content", "--keep", "2"])
 
     @requires("qemu-img")
     def test_snapshots(self):

@@ -115,6 +115,16 @@ class GuestDisk:
         return {line.split("=")[0]: line.split("=", 1)[1] for line in text.splitlines()
                 if line.split("=")[0] in keys}
 
+    def ext_sizes(self, number):
+        """What an ext file system has by its superblock, and what statvfs says of it, in bytes."""
+        with self.mounted(number, "-o", "ro") as folder:
+            info = os.statvfs(folder)
+        with open(self.path, "rb") as file:
+            file.seek(self.range(number)[0] + 1024)
+            superblock = file.read(1024)
+        blocks = int.from_bytes(superblock[4:8], "little")
+        return blocks * info.f_bsize, info.f_blocks * info.f_frsize
+
     def fsck(self, number, *command):
         device = self.loop(number)
         result = run([*command, device])
