@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <map>
 
 #include "io/byte_range.hpp"
@@ -14,10 +15,14 @@ namespace {
 class ScriptedShell final : public Shell {
  public:
   std::map<std::string, CommandResult> answers;
+  std::map<std::string, std::function<void()>> effects;  // of commands that hold a word
   std::vector<std::string> commands;
 
   CommandResult run(const std::string& command) override {
     commands.push_back(command);
+    for (const auto& [word, effect] : effects) {
+      if (command.find(word) != std::string::npos) effect();
+    }
     for (const auto& [word, answer] : answers) {
       if (command.find(word) != std::string::npos) return answer;
     }
@@ -105,6 +110,88 @@ TEST_F(ExtContent, StopsWhenAFailedResizeLeftDamage) {
   shell.answers["resize2fs -f"] = {1, "", "No space left on device"};
   shell.answers["e2fsck"] = {4, "\n\nInode 12 is wrong\n", ""};
   EXPECT_THROW(change(shop, volume), io::Error);
+}
+
+TEST_F(ExtContent, IsReplayedWhenItWasNotUnmounted) {
+  has_features("has_journal needs_recovery extent");
+  shell.effects["journal_only"] = [&] { has_features("has_journal extent"); };
+  shell.answers["e2fsck -p"] = {1, "recovering journal", ""};
+  measure(shop, volume);
+  EXPECT_EQ(volume.action, Action::shrink);
+  EXPECT_TRUE(volume.replayed);
+  EXPECT_EQ(volume.notes.size(), 1U);
+}
+
+TEST_F(ExtContent, IsRefusedWhenItsJournalCannotBeReplayed) {
+  has_features("has_journal needs_recovery extent");
+  EXPECT_THROW(measure(shop, volume), io::Error);  // the flag is still there
+  shell.effects["journal_only"] = [&] { has_features("has_journal extent"); };
+  shell.answers["e2fsck -p -E journal_only"] = {8, "", "Journal superblock is corrupt"};
+  has_features("has_journal needs_recovery extent");
+  EXPECT_THROW(measure(shop, volume), io::Error);
+}
+
+TEST_F(ExtContent, IsRefusedWhenItsJournalTellsOfErrors) {
+  has_features("has_journal needs_recovery extent");
+  shell.effects["journal_only"] = [&] {
+    has_features("has_journal extent\nFilesystem state:         clean with errors");
+  };
+  EXPECT_THROW(measure(shop, volume), io::Error);
+  EXPECT_EQ(shell.commands.back().find("e2fsck"), std::string::npos);  // nothing is repaired
+}
+
+TEST_F(ExtContent, AReplayedOneIsCheckedAlthoughItKeepsItsSize) {
+  volume.replayed = true;
+  check(shop, volume);
+  ASSERT_EQ(shell.commands.size(), 1U);
+  EXPECT_NE(shell.commands[0].find("e2fsck -fn"), std::string::npos);
+}
+
+class HibernatedSwap : public ExtContent {
+ protected:
+  HibernatedSwap() { volume.type = "swsuspend"; }
+};
+
+TEST_F(HibernatedSwap, IsRefused) {
+  EXPECT_THROW(measure(shop, volume), io::Error);
+  EXPECT_TRUE(shell.commands.empty());
+}
+
+TEST_F(HibernatedSwap, IsDroppedWhenTheUserSaysSo) {
+  options.drop_swap_content = true;
+  shell.answers["-s TYPE"] = {0, "swap\n", ""};
+  measure(shop, volume);
+  EXPECT_EQ(volume.type, "swap");
+  EXPECT_EQ(volume.action, Action::header_only);
+  EXPECT_NE(shell.commands.front().find("SWAPSPACE2"), std::string::npos);
+}
+
+TEST_F(HibernatedSwap, OfAnUnknownKindIsNotDropped) {
+  options.drop_swap_content = true;
+  shell.answers["-s TYPE"] = {0, "swsuspend\n", ""};
+  EXPECT_THROW(measure(shop, volume), io::Error);
+}
+
+class BtrfsContent : public ExtContent {
+ protected:
+  BtrfsContent() {
+    volume.type = "btrfs";
+    shell.answers["btrfs filesystem show"] = {0, "Total devices 2 FS bytes used 3\n", ""};
+  }
+};
+
+TEST_F(BtrfsContent, OnSeveralDevicesKeepsItsSize) {
+  measure(shop, volume);
+  EXPECT_EQ(volume.action, Action::keep);
+  EXPECT_FALSE(volume.unmountable);
+  EXPECT_NE(volume.remedy.find("btrfs device remove"), std::string::npos);
+}
+
+TEST_F(BtrfsContent, WhoseOtherDeviceIsMissingIsNotMounted) {
+  shell.answers["btrfs filesystem show"].out += "*** Some devices missing\n";
+  measure(shop, volume);
+  EXPECT_TRUE(volume.unmountable);
+  EXPECT_EQ(shell.commands.size(), 1U);
 }
 
 TEST(Shell, QuotesWords) {
