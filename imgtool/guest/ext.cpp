@@ -57,7 +57,7 @@ ExtNumbers replay_ext(Workshop& shop, Volume& volume) {
   e2fsck("-E journal_only");
   if (read_ext(shop.shell, volume).has_errors) throw damaged("it holds a note of errors");
   e2fsck("");  // what was deleted while it was still open
-  const ExtNumbers numbers = read_ext(shop.shell, volume);
+  ExtNumbers numbers = read_ext(shop.shell, volume);
   if (numbers.needs_recovery()) throw damaged("it still holds changes afterwards");
   note_replay(volume);
   return numbers;
