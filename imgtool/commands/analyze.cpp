@@ -50,15 +50,19 @@ Qcow2Analysis analyze_qcow2(const std::string& path) {
   return found;
 }
 
-void read_all_data(io::Ring& ring, const AnalyzeOptions& o, io::Source& image,
+// Past the page cache, where nobody needs it afterwards; all else that is read here is small, and
+// some of it is read twice.
+void read_all_data(io::Ring& ring, const AnalyzeOptions& o, formats::OpenOptions open,
                    formats::StorageMap& map) {
+  open.direct = true;
+  const auto image = formats::open_image(ring, o.path, open);
   Progress progress({o.path}, o.job);
   progress.begin(io::Phase::read, 0, map.total(io::ExtentKind::data));
   const auto read = [&](std::uint64_t bytes) {
     progress.completed(io::Phase::read, 0, bytes);
     progress.tick();
   };
-  formats::find_stored_zeros(ring, image, map, read, stop_flag());
+  formats::find_stored_zeros(ring, *image, map, read, stop_flag());
   if (stop_flag().load() != 0) throw io::Error(io::ErrorKind::cancelled, o.path, "stopped");
   progress.end(io::Phase::read, 0);
   progress.finish();
@@ -95,7 +99,7 @@ ImageAnalysis analyze(const AnalyzeOptions& o) {
   analysis.file_size = io::File(o.path, O_RDONLY).size();
   analysis.allocated = formats::read_facts(o.path, image->format(), false).front().allocated_size;
   analysis.map = formats::stored_map(*image);
-  if (o.deep) read_all_data(*ring, o, *image, analysis.map);
+  if (o.deep) read_all_data(*ring, o, open, analysis.map);
   formats::DiskView disk(*ring, *image);
   analysis.block_device = io::status_of(o.path).kind == io::FileKind::block_device;
   formats::FreeSpaceOptions options;
