@@ -90,7 +90,7 @@ void describe_attach(CommandLine& line, AttachCommandOptions& o) {
                "in a pipeline");
   line.example("imgtool attach --domain web1 --source nbd://nas:10809/web1-data",
                "an export of an NBD server");
-  line.example("imgtool attach -c qemu+ssh://root@host/system --domain web1 --source default/data",
+  line.example("imgtool attach -c qemu+ssh://host/system --domain web1 --source default/data",
                "a storage volume, on another host");
   line.example("imgtool attach --kvm web1 --source /dev/sdb --dry-run", "what would be done");
 }

@@ -44,7 +44,8 @@ class Killed(TestCase):
         self.assertEqual(sha256(self.disk.path), self.digest)
 
     def test_sigkill_at_any_step(self):
-        for step in ("launching", "shrinking", "write", "verifying"):
+        for step in ("launching", "measuring", "shrinking", "checking", "shutting", "write",
+                     "verifying"):
             with self.subTest(step):
                 job = self.start_job()
                 job.wait_for(step, timeout=600)
