@@ -233,7 +233,8 @@ TEST(RelayoutContent, NothingMovesUnderLilo) {
 }
 
 std::string why(TableDisk& disk, std::string_view type = "ext4") {
-  const BootCode code = find_boot_code(disk.view(), disk.layout());
+  const Layout layout = disk.layout();  // first: each look at the disk makes a view of its own
+  const BootCode code = find_boot_code(disk.view(), layout);
   return why_blocks_stay(code, {4 * MiB, 2 * MiB}, type);  // mover()'s second partition
 }
 
