@@ -5,8 +5,9 @@
 #include <string_view>
 
 #include <fmt/format.h>
-#include <libdeflate.h>
 
+#include "formats/checksum.hpp"
+#include "formats/crc32.hpp"
 #include "formats/little_endian.hpp"
 
 namespace formats::partitions {
@@ -34,14 +35,10 @@ constexpr std::size_t entry_size = 84;
 constexpr std::size_t array_crc = 88;
 }  // namespace at
 
-std::uint32_t crc32(std::span<const std::byte> bytes) {
-  return libdeflate_crc32(0, bytes.data(), bytes.size());
-}
-
 std::uint32_t header_crc(std::span<const std::byte> header) {
   std::vector<std::byte> copy(header.begin(), header.end());
   store_little_endian<std::uint32_t>(copy, at::header_crc, 0);
-  return crc32(copy);
+  return crc32(0, copy);
 }
 
 bool has_header_signature(std::span<const std::byte> bytes) {
@@ -103,7 +100,7 @@ std::vector<io::Patch> copy_at(const Gpt& table, std::uint64_t header_at, std::u
   store_little_endian(fields, at::entries, entries);
   store_little_endian(fields, at::entry_count, table.entry_count);
   store_little_endian(fields, at::entry_size, table.entry_size);
-  store_little_endian(fields, at::array_crc, crc32(table.array));
+  store_little_endian(fields, at::array_crc, crc32(0, table.array));
   store_little_endian(fields, at::header_crc, header_crc(fields));
   io::Patch array{entries * table.sector_size, table.array};
   array.bytes.resize(table.array_blocks() * table.sector_size);
@@ -237,7 +234,8 @@ std::optional<GptCopy> read_gpt_copy(DiskView& disk, std::uint64_t sector_size, 
     return std::nullopt;
   }
   const auto header = std::span(sector).first(size);
-  if (load_little_endian<std::uint32_t>(header, at::header_crc) != header_crc(header)) {
+  if (!checksum_fits(load_little_endian<std::uint32_t>(header, at::header_crc),
+                     header_crc(header))) {
     problem = "the checksum of its header is wrong";
     return std::nullopt;
   }
@@ -250,7 +248,8 @@ std::optional<GptCopy> read_gpt_copy(DiskView& disk, std::uint64_t sector_size, 
   if (!problem.empty()) return std::nullopt;
   copy.table.array = disk.read(copy.entries_at * sector_size,
                                std::size_t{copy.table.entry_count} * copy.table.entry_size);
-  if (load_little_endian<std::uint32_t>(header, at::array_crc) != crc32(copy.table.array)) {
+  if (!checksum_fits(load_little_endian<std::uint32_t>(header, at::array_crc),
+                     crc32(0, copy.table.array))) {
     problem = "the checksum of its entries is wrong";
     return std::nullopt;
   }

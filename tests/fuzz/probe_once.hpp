@@ -3,7 +3,6 @@
 
 #include <cstdint>
 #include <cstdlib>
-#include <functional>
 #include <span>
 
 #include "formats/disk_view.hpp"
@@ -14,11 +13,8 @@
 
 namespace tests {
 
-// `on_read` may change what is read: see OverlayDisk.
-inline void probe_once(std::span<const std::uint8_t> input, formats::filesystems::Prober prober,
-                       std::function<void(io::ByteRange, std::span<std::byte>)> on_read) {
+inline void probe_once(std::span<const std::uint8_t> input, formats::filesystems::Prober prober) {
   OverlayDisk disk(std::as_bytes(input));
-  disk.on_read = std::move(on_read);
   static const io::MadeRing made = io::make_ring({.engine = io::Engine::threads});
   formats::DiskView view(*made.ring, disk);
   try {

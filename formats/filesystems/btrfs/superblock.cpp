@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/checksum.hpp"
 #include "formats/crc32c.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/filesystems/uuid_text.hpp"
@@ -188,7 +189,7 @@ Superblock parse_superblock(Bytes bytes, std::uint64_t container) {
 
 bool has_right_checksum(Bytes block) {
   constexpr std::size_t room = 32;  // for the longest kind of checksum
-  return load_little_endian<std::uint32_t>(block, 0) == crc32c(block.subspan(room));
+  return checksum_fits(load_little_endian<std::uint32_t>(block, 0), crc32c(block.subspan(room)));
 }
 
 bool equals(Bytes bytes, const Uuid& uuid) {

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/checksum.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/little_endian.hpp"
 
@@ -65,7 +66,7 @@ std::optional<EntrySet> DirectoryReader::next() {
       throw Doubt{"a directory has an entry that is cut short", remedy_check};
     }
   }
-  if (checksum(set) != load_little_endian<std::uint16_t>(set, 2)) {
+  if (!checksum_fits(load_little_endian<std::uint16_t>(set, 2), checksum(set))) {
     throw Doubt{"the checksum of a directory entry is wrong", remedy_check};
   }
   return set;

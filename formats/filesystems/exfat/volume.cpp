@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/checksum.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/little_endian.hpp"
 
@@ -32,7 +33,7 @@ void check_checksum(DiskView& container, std::uint32_t sector_size) {
   const std::vector<std::byte> region = container.read(0, length + sector_size);
   const std::uint32_t sum = checksum(std::span(region).first(length));
   for (std::size_t at = length; at < region.size(); at += 4) {
-    if (load_little_endian<std::uint32_t>(region, at) != sum) {
+    if (!checksum_fits(load_little_endian<std::uint32_t>(region, at), sum)) {
       throw Doubt{"the checksum of its boot sectors is wrong", remedy_check};
     }
   }

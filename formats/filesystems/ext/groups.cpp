@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/checksum.hpp"
 #include "formats/crc32c.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/little_endian.hpp"
@@ -65,8 +66,8 @@ Group parse_descriptor(const Superblock& super, std::span<const std::byte> bytes
 void check_descriptor(const Superblock& super, std::uint32_t number,
                       std::span<const std::byte> bytes, const Group& group) {
   if (super.has_uninitialised_groups() &&
-      descriptor_checksum(super, number, bytes) !=
-          load_little_endian<std::uint16_t>(bytes, checksum_at)) {
+      !checksum_fits(load_little_endian<std::uint16_t>(bytes, checksum_at),
+                     descriptor_checksum(super, number, bytes))) {
     throw Doubt(fmt::format("the checksum of block group {}'s descriptor is wrong", number),
                 run_fsck);
   }
@@ -159,7 +160,7 @@ void check_bitmap(const Superblock& super, const Group& group, std::uint32_t num
   const std::uint32_t mask = super.descriptor_size >= 64 ? ~0U : 0xFFFFU;
   const std::uint32_t sum =
       crc32c_update(super.checksum_seed, bitmap.first(super.clusters_per_group / 8));
-  if ((sum & mask) != group.bitmap_checksum) {
+  if (!checksum_fits(group.bitmap_checksum, sum & mask)) {
     throw Doubt(fmt::format("the checksum of block group {}'s bitmap is wrong", number), run_fsck);
   }
 }

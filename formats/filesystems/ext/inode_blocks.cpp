@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/checksum.hpp"
 #include "formats/crc32c.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/little_endian.hpp"
@@ -59,7 +60,7 @@ class Walk {
     std::vector<std::byte> copy = inode;
     store_little_endian<std::uint16_t>(copy, low, 0);
     if (wide) store_little_endian<std::uint16_t>(copy, high, 0);
-    if ((crc32c_update(seed_, copy) & (wide ? ~0U : 0xFFFFU)) != stored) damaged();
+    if (!checksum_fits(stored, crc32c_update(seed_, copy) & (wide ? ~0U : 0xFFFFU))) damaged();
   }
 
   void add(std::uint64_t logical, BlockRange range) {
@@ -113,8 +114,8 @@ class Walk {
     if (!super_.metadata_checksums) return;
     const std::size_t tail = 12 + std::size_t{12} * load_little_endian<std::uint16_t>(block, 4);
     if (tail + 4 > block.size()) damaged();
-    if (crc32c_update(seed_, std::span(block).first(tail)) !=
-        load_little_endian<std::uint32_t>(block, tail)) {
+    if (!checksum_fits(load_little_endian<std::uint32_t>(block, tail),
+                       crc32c_update(seed_, std::span(block).first(tail)))) {
       damaged();
     }
   }

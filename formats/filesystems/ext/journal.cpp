@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "formats/big_endian.hpp"
+#include "formats/checksum.hpp"
 #include "formats/crc32c.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/little_endian.hpp"
@@ -43,14 +44,6 @@ constexpr std::uint32_t tag_last = 8;
 
 std::uint32_t u32(std::span<const std::byte> bytes, std::size_t at) {
   return load_big_endian<std::uint32_t>(bytes, at);
-}
-
-// The same with four bytes taken as zeros: a checksum's own place.
-std::uint32_t checksum_without(std::uint32_t seed, std::span<const std::byte> bytes,
-                               std::size_t place) {
-  constexpr std::array<std::byte, 4> zeros{};
-  const std::uint32_t state = crc32c_update(crc32c_update(seed, bytes.first(place)), zeros);
-  return crc32c_update(state, bytes.subspan(place + 4));
 }
 
 // Sequence numbers wrap.
@@ -94,7 +87,8 @@ void read_features(std::span<const std::byte> block, Header& header) {
     constexpr std::size_t checksum_at = 0xFC;
     const auto superblock = block.first(1024);
     if (std::to_integer<unsigned>(block[0x50]) != crc32c_type ||
-        checksum_without(~0U, superblock, checksum_at) != u32(block, checksum_at)) {
+        !checksum_fits(u32(block, checksum_at),
+                       crc32c_update_without(~0U, superblock, checksum_at))) {
       doubt("the checksum of its superblock is wrong");
     }
     header.seed = crc32c_update(~0U, block.subspan(48, 16));
@@ -230,15 +224,16 @@ class Log {
   void check_tail(std::span<const std::byte> block) const {
     if (!header_.checksums()) return;
     const std::size_t tail = block.size() - 4;
-    if (checksum_without(header_.seed, block, tail) != u32(block, tail)) {
+    if (!checksum_fits(u32(block, tail), crc32c_update_without(header_.seed, block, tail))) {
       doubt("a checksum in it is wrong");
     }
   }
 
   void check_commit(std::span<const std::byte> block) const {
     constexpr std::size_t checksum_at = 16;
-    if (header_.checksums() &&
-        checksum_without(header_.seed, block, checksum_at) != u32(block, checksum_at)) {
+    if (!header_.checksums()) return;
+    if (!checksum_fits(u32(block, checksum_at),
+                       crc32c_update_without(header_.seed, block, checksum_at))) {
       doubt("the checksum of a commit is wrong");
     }
   }
@@ -286,7 +281,7 @@ class Log {
     store_big_endian(std::span(sequence), 0, sequence_);
     const std::uint32_t sum =
         crc32c_update(crc32c_update(header_.seed, sequence), journal_.read(cursor_));
-    if ((header_.checksum_v3 ? sum : sum & 0xFFFF) != tag.checksum) {
+    if (!checksum_fits(tag.checksum, header_.checksum_v3 ? sum : sum & 0xFFFF)) {
       doubt("the checksum of a block in it is wrong");
     }
   }

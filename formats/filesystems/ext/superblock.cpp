@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/checksum.hpp"
 #include "formats/crc32c.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/filesystems/uuid_text.hpp"
@@ -70,7 +71,7 @@ struct Fields {
 void check_checksum(const Fields& fields) {
   if ((fields.ro_compat() & ro_compat_metadata_checksums) == 0) return;
   if (std::to_integer<unsigned>(fields.bytes[0x175]) != 1) damaged("an unknown kind of checksum");
-  if (crc32c_update(~0U, fields.bytes.first(0x3FC)) != fields.u32(0x3FC)) {
+  if (!checksum_fits(fields.u32(0x3FC), crc32c_update(~0U, fields.bytes.first(0x3FC)))) {
     damaged("its checksum is wrong");
   }
 }

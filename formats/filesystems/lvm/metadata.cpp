@@ -4,6 +4,7 @@
 #include <array>
 #include <optional>
 
+#include "formats/checksum.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/little_endian.hpp"
 
@@ -66,7 +67,7 @@ class Reader {
     const std::size_t at = find_label(area).value();
     const auto label = std::span(area).subspan(at, sector);
     if (load_little_endian<std::uint64_t>(label, 8) != at / sector ||
-        load_little_endian<std::uint32_t>(label, 16) != checksum(label.subspan(20))) {
+        !checksum_fits(load_little_endian<std::uint32_t>(label, 16), checksum(label.subspan(20)))) {
       damaged("its label is damaged");
     }
     if (!equal(label.subspan(24), "LVM2 001")) throw Doubt("is of an unknown version of LVM");
@@ -106,7 +107,7 @@ class Reader {
     const auto header = container_.read(area.offset, sector);
     const std::span<const std::byte> bytes = header;
     using namespace std::string_view_literals;
-    if (load_little_endian<std::uint32_t>(bytes, 0) != checksum(bytes.subspan(4)) ||
+    if (!checksum_fits(load_little_endian<std::uint32_t>(bytes, 0), checksum(bytes.subspan(4))) ||
         !equal(bytes.subspan(4), "\x20LVM2 x[5A%r0N*>"sv) ||
         load_little_endian<std::uint64_t>(bytes, 24) != area.offset ||
         load_little_endian<std::uint64_t>(bytes, 32) != area.length) {
@@ -136,7 +137,7 @@ class Reader {
       const auto rest = container_.read(area.offset + sector, length - first);
       text.insert(text.end(), rest.begin(), rest.end());
     }
-    if (checksum(text) != sum) damaged("a copy of its metadata is damaged");
+    if (!checksum_fits(sum, checksum(text))) damaged("a copy of its metadata is damaged");
     take(parse_config(text_of(text)));
   }
 

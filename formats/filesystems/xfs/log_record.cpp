@@ -4,6 +4,7 @@
 #include <map>
 
 #include "formats/big_endian.hpp"
+#include "formats/checksum.hpp"
 #include "formats/crc32c.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/filesystems/xfs/words.hpp"
@@ -50,12 +51,9 @@ std::uint32_t header_blocks(Bytes header, const Geometry& geometry) {
 // The checksum covers the header as the kernel's compiler laid it out, and that is four bytes
 // shorter on 32-bit machines.
 bool has_right_sum(Bytes headers, Bytes content, const Geometry& geometry, std::size_t laid_out) {
-  constexpr std::array<std::byte, 4> zeros{};
   constexpr std::size_t extension_size = 260;
-  std::uint32_t state = crc32c_update(~std::uint32_t{0}, headers.first(record_header::at_checksum));
-  state = crc32c_update(state, zeros);
-  state = crc32c_update(state, headers.subspan(record_header::at_checksum + 4,
-                                               laid_out - record_header::at_checksum - 4));
+  std::uint32_t state =
+      crc32c_update_without(~std::uint32_t{0}, headers.first(laid_out), record_header::at_checksum);
   if (geometry.has_log_v2) {
     const std::size_t used = (content.size() + header_reach - 1) / header_reach;
     for (std::size_t i = 1; i < used; ++i) {
@@ -63,7 +61,8 @@ bool has_right_sum(Bytes headers, Bytes content, const Geometry& geometry, std::
     }
   }
   state = crc32c_update(state, content);
-  return load_little_endian<std::uint32_t>(headers, record_header::at_checksum) == ~state;
+  return checksum_fits(load_little_endian<std::uint32_t>(headers, record_header::at_checksum),
+                       ~state);
 }
 
 // mkfs.xfs and xfs_repair leave the checksum out, old kernels too.

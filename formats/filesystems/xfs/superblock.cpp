@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "formats/big_endian.hpp"
+#include "formats/checksum.hpp"
 #include "formats/crc32c.hpp"
 #include "formats/filesystems/doubt.hpp"
 #include "formats/little_endian.hpp"
@@ -256,11 +257,8 @@ Geometry read_geometry(DiskView& container) {
 }
 
 bool has_right_checksum(Bytes block, std::size_t field) {
-  constexpr std::array<std::byte, 4> zeros{};
-  std::uint32_t state = crc32c_update(~std::uint32_t{0}, block.first(field));
-  state = crc32c_update(state, zeros);
-  state = crc32c_update(state, block.subspan(field + 4));
-  return load_little_endian<std::uint32_t>(block, field) == ~state;
+  return checksum_fits(load_little_endian<std::uint32_t>(block, field),
+                       ~crc32c_update_without(~std::uint32_t{0}, block, field));
 }
 
 bool equals(Bytes bytes, const Uuid& uuid) {
