@@ -1,5 +1,5 @@
-// Whether a checksum that was read is the one that was computed. Every parser asks here. Any
-// thread.
+// Whether a checksum that was read is the one that was computed: for whatever a parser reads about
+// an image, not for its content. Any thread.
 //
 // A program may bring its own definitions, which then count instead of these: the fuzz targets are
 // content with any checksum, or no input that libFuzzer changed would get past them.
