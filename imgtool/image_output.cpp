@@ -10,6 +10,7 @@
 
 #include "formats/probe.hpp"
 #include "formats/zst/target.hpp"
+#include "imgtool/job.hpp"
 #include "io/device_usage.hpp"
 #include "io/error.hpp"
 #include "io/system_roots.hpp"
@@ -25,8 +26,6 @@ constexpr std::uint64_t most_output_memory = 128 * io::MiB;
 // An encoder's lanes wait for each other's turn: so many more than threads keep these busy.
 constexpr unsigned lanes_per_thread = 2;
 constexpr unsigned spare_lanes = 8;
-// Of a plain file: half of the lanes read or decode while the others keep the disk's queue full.
-constexpr unsigned plain_lanes = 32;
 
 }  // namespace
 
@@ -162,7 +161,7 @@ void ImageOutput::start_file() {
 
 void ImageOutput::suit(io::CopyOptions& options, unsigned threads) const {
   if (image_) options.chunk_size = io::align_up(options.chunk_size, image_->granularity());
-  const unsigned wanted = encodes() ? lanes_per_thread * threads + spare_lanes : plain_lanes;
+  const unsigned wanted = encodes() ? lanes_per_thread * threads + spare_lanes : default_lanes;
   options.lanes = std::max(options.lanes, wanted);
   const auto fitting = static_cast<unsigned>(most_output_memory / options.chunk_size);
   options.lanes = std::max(std::min(options.lanes, fitting), 1U);

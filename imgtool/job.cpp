@@ -10,8 +10,9 @@
 namespace imgtool {
 namespace {
 
-constexpr unsigned default_depth = 16;
-constexpr unsigned slow_bus_depth = 4;
+// A queue this short (USB storage, card readers) only makes more requests wait in line.
+constexpr unsigned short_queue = 16;
+constexpr unsigned short_queue_lanes = 4;
 constexpr std::uint64_t most_buffer_memory = 64 * io::MiB;
 // A chunk's digest takes 8 bytes: 32 MiB of them at most, whatever the image's size.
 constexpr std::uint64_t most_chunks = 4 * io::MiB;
@@ -66,11 +67,10 @@ io::CopyOptions choose_copy_options(const TuningOptions& tuning,
   io::CopyOptions options;
   options.bytes_per_second = tuning.rate;
   options.chunk_size = default_chunk;
-  options.lanes = default_depth;
+  options.lanes = default_lanes;
   for (const io::QueueLimits& queue : queues) {
-    // A queue this short (USB storage, card readers) only makes more requests wait in line.
-    if (queue.request_count && *queue.request_count < default_depth) {
-      options.lanes = std::min(options.lanes, slow_bus_depth);
+    if (queue.request_count && *queue.request_count < short_queue) {
+      options.lanes = short_queue_lanes;
     }
     if (queue.optimal_io_bytes && *queue.optimal_io_bytes > options.chunk_size) {
       options.chunk_size = std::min(power_of_two_at_least(*queue.optimal_io_bytes), largest_chunk);

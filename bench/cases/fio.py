@@ -10,7 +10,7 @@ import json
 from harness.contest import Contender
 
 CHUNK = "1M"
-DEPTH = 16
+DEPTH = 32
 
 ENGINE = (
     f"fio --output-format=json --ioengine=io_uring --direct=1 --bs={CHUNK} --iodepth={DEPTH}"
