@@ -9,14 +9,14 @@ from nbd_testing import serve_nbd
 @requires("nbdkit")
 class LinuxGuest(LibvirtTestCase):
     def says(self, guest, line):
-        """Waits until the guest's console has said a line that begins like this."""
+        """Waits until the guest's console has said, to its end, a line that begins like this."""
         console = self.libvirt.console(guest)
 
         def found():
             if not console.exists():
                 return None
-            text = console.read_text(errors="replace").replace("\r", "")
-            return next((said for said in text.splitlines() if said.startswith(line)), None)
+            *whole, _unfinished = console.read_text(errors="replace").replace("\r", "").split("\n")
+            return next((said for said in whole if said.startswith(line)), None)
 
         return wait_until(found, f"'{line}' from the guest", timeout=120)
 

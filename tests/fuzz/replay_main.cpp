@@ -8,12 +8,18 @@
 #include <iterator>
 #include <vector>
 
+#include "formats/checksum.hpp"
+
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
 int main(int argc, char** argv) {
   if (argc != 2) {
     std::fprintf(stderr, "usage: %s CORPUS_DIRECTORY\n", argv[0]);
     return 2;
+  }
+  if (!formats::checksum_fits(0, 1)) {
+    std::fprintf(stderr, "wrong checksums stop this target: any_checksum.cpp is not what counts\n");
+    return 1;
   }
   int replayed = 0;
   for (const auto& entry : std::filesystem::directory_iterator(argv[1])) {
