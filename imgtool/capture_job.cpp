@@ -44,6 +44,7 @@ CaptureJob::CaptureJob(io::Ring& ring, CaptureOptions options, const TuningOptio
   check_space(plan);
   open_journal();
   open_target(std::move(plan));
+  if (tuning.depth) copy_options_.lanes = std::min(copy_options_.lanes, *tuning.depth);
   if (options_.bmap) bmap_file_ = std::make_unique<io::OutputFile>(*options_.bmap, options_.force);
   if (target_) copies_.front().target = target_.get();
 }

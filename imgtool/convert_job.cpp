@@ -75,6 +75,7 @@ io::Source& ConvertJob::input() {
 void ConvertJob::choose_sizes() {
   copy_options_.bytes_per_second = options_.rate;
   copy_options_.chunk_size = std::max(default_chunk, source_.cluster_size());
+  copy_options_.lanes = default_lanes;
   output_->suit(copy_options_, options_.threads);
 }
 

@@ -10,7 +10,6 @@
 
 #include "formats/probe.hpp"
 #include "formats/zst/target.hpp"
-#include "imgtool/job.hpp"
 #include "io/device_usage.hpp"
 #include "io/error.hpp"
 #include "io/system_roots.hpp"
@@ -161,8 +160,7 @@ void ImageOutput::start_file() {
 
 void ImageOutput::suit(io::CopyOptions& options, unsigned threads) const {
   if (image_) options.chunk_size = io::align_up(options.chunk_size, image_->granularity());
-  const unsigned wanted = encodes() ? lanes_per_thread * threads + spare_lanes : default_lanes;
-  options.lanes = std::max(options.lanes, wanted);
+  if (encodes()) options.lanes = std::max(options.lanes, lanes_per_thread * threads + spare_lanes);
   const auto fitting = static_cast<unsigned>(most_output_memory / options.chunk_size);
   options.lanes = std::max(std::min(options.lanes, fitting), 1U);
 }

@@ -94,8 +94,7 @@ class ImageOutput {
   // Makes the target. Throws io::Error.
   void start();
   [[nodiscard]] io::Target& target() { return *target_; }
-  // Makes chunks whole clusters, and lanes as many as keep `threads`, or the disk, at work. After
-  // start().
+  // Makes chunks whole clusters, and lanes as many as keep `threads` at work. After start().
   void suit(io::CopyOptions& options, unsigned threads) const;
 
   // All `size` bytes are written: tables, flush, final name. Gives a remark worth telling, or "".

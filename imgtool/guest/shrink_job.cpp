@@ -279,6 +279,7 @@ void ShrinkJob::write(io::CopyObserver& observer) {
   io::CopyOptions copy_options;
   copy_options.bytes_per_second = options_.rate;
   copy_options.chunk_size = std::max(default_chunk, overlay_->cluster_size());
+  copy_options.lanes = default_lanes;
   std::vector<io::CopyTarget> copies(1);
   try {
     output_->start();

@@ -2,7 +2,8 @@
 import os
 
 from convert_testing import ConvertTestCase, KiB, MiB
-from imgtool_testing import main, requires, requires_root, sha256
+from imgtool_testing import is_sanitized, main, requires, requires_root, sha256
+from memory_testing import peak_memory
 
 
 @requires("qemu-img")
@@ -20,6 +21,15 @@ class CaptureToQcow2(ConvertTestCase):
             other = self.path()
             self.convert(disk, other, "-O", "qcow2", *options)
             self.assertEqual(sha256(image), sha256(other))
+
+    def test_depth_bounds_what_is_under_way(self):
+        disk = self.dense_image(64 * MiB)
+        for options in ([], ["-c"]):
+            with self.subTest(options=options):
+                peaks = [peak_memory(self, "capture", disk, self.path(), "-O", "qcow2", *options,
+                                     f"--depth={depth}") for depth in (1, 32)]
+                if not is_sanitized():
+                    self.assertLess(peaks[0], peaks[1] - 8 * MiB)
 
     @requires_root
     def test_a_disk(self):
