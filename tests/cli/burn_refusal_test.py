@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from imgtool_testing import (IMGTOOL, MiB, TestCase, check, main, requires, requires_root, run,
-                             sha256)
+                             sha256, wait_until)
 from terminal import Terminal
 
 
@@ -32,7 +32,16 @@ class RefusalTestCase(TestCase):
 class UsedDisks(RefusalTestCase):
     """Each message names the holder, and what to do about it; done, the burn works."""
 
+    def is_free(self, disk):
+        """A mount namespace that another test has just made may hold the disk a moment longer."""
+        try:
+            os.close(os.open(disk, os.O_RDONLY | os.O_EXCL))
+            return True
+        except OSError:
+            return False
+
     def assert_works_now(self, disk):
+        wait_until(lambda: self.is_free(disk), f"{disk} to be free")
         self.imgtool_ok("burn", self.image, disk, "--yes")
         self.assert_same_content(disk, self.image, 2 * MiB)
 
