@@ -1,6 +1,5 @@
 #include "imgtool/convert_job.hpp"
 
-#include <algorithm>
 #include <cerrno>
 
 #include <fmt/format.h>
@@ -73,9 +72,10 @@ io::Source& ConvertJob::input() {
 }
 
 void ConvertJob::choose_sizes() {
-  copy_options_.bytes_per_second = options_.rate;
-  copy_options_.chunk_size = std::max(default_chunk, source_.cluster_size());
-  copy_options_.lanes = default_lanes;
+  TuningOptions tuning;
+  tuning.rate = options_.rate;
+  copy_options_ = choose_copy_options(tuning, source_.source().size(), output_->queues(),
+                                      source_.cluster_size());
   output_->suit(copy_options_, options_.threads);
 }
 

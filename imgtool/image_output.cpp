@@ -119,6 +119,11 @@ std::vector<std::string> ImageOutput::disks() const {
   return {in_place_->description()};
 }
 
+std::vector<io::QueueLimits> ImageOutput::queues() const {
+  if (!in_place_ || !in_place_->device()) return {};
+  return {in_place_->queue()};
+}
+
 void ImageOutput::start() {
   if (pipe_.is_open()) {
     pipe_target_ = std::make_unique<io::PipeTarget>(ring_, pipe_, stop_);

@@ -90,6 +90,8 @@ class ImageOutput {
   }
   // Disks that will be overwritten, for confirm().
   [[nodiscard]] std::vector<std::string> disks() const;
+  // Those of such disks.
+  [[nodiscard]] std::vector<io::QueueLimits> queues() const;
 
   // Makes the target. Throws io::Error.
   void start();

@@ -10,6 +10,9 @@
 namespace imgtool {
 namespace {
 
+constexpr std::uint64_t default_chunk = 1 * io::MiB;
+// Half of them read or decode while the others keep the target's queue full.
+constexpr unsigned default_lanes = 32;
 // A queue this short (USB storage, card readers) only makes more requests wait in line.
 constexpr unsigned short_queue = 16;
 constexpr unsigned short_queue_lanes = 4;

@@ -13,9 +13,6 @@
 
 namespace imgtool {
 
-inline constexpr std::uint64_t default_chunk = 1 * io::MiB;
-// Half of them read or decode while the others keep the target's queue full.
-inline constexpr unsigned default_lanes = 32;
 // How far to copy a stream, whose end is unknown.
 inline constexpr std::uint64_t stream_limit = std::uint64_t{1} << 62;
 // A verification by samples reads one chunk in so many, and both ends.

@@ -276,10 +276,9 @@ void ShrinkJob::write(io::CopyObserver& observer) {
   const std::uint64_t size = result_->size().value();
   const std::string warning = check_free_space(ring_, *result_, output_->plan(), workers_);
   if (!warning.empty()) steps_.say(warning);
-  io::CopyOptions copy_options;
-  copy_options.bytes_per_second = options_.rate;
-  copy_options.chunk_size = std::max(default_chunk, overlay_->cluster_size());
-  copy_options.lanes = default_lanes;
+  TuningOptions tuning;
+  tuning.rate = options_.rate;
+  io::CopyOptions copy_options = choose_copy_options(tuning, size, {}, overlay_->cluster_size());
   std::vector<io::CopyTarget> copies(1);
   try {
     output_->start();
