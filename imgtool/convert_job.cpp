@@ -74,8 +74,9 @@ io::Source& ConvertJob::input() {
 void ConvertJob::choose_sizes() {
   TuningOptions tuning;
   tuning.rate = options_.rate;
-  copy_options_ = choose_copy_options(tuning, source_.source().size(), output_->queues(),
-                                      source_.cluster_size());
+  // No size: nothing is verified, so there are no digests of chunks to bound.
+  copy_options_ =
+      choose_copy_options(tuning, std::nullopt, output_->queues(), source_.cluster_size());
   output_->suit(copy_options_, options_.threads);
 }
 

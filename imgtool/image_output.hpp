@@ -90,7 +90,7 @@ class ImageOutput {
   }
   // Disks that will be overwritten, for confirm().
   [[nodiscard]] std::vector<std::string> disks() const;
-  // Those of such disks.
+  // Their queues, for choose_copy_options().
   [[nodiscard]] std::vector<io::QueueLimits> queues() const;
 
   // Makes the target. Throws io::Error.

@@ -278,7 +278,7 @@ void ShrinkJob::write(io::CopyObserver& observer) {
   if (!warning.empty()) steps_.say(warning);
   TuningOptions tuning;
   tuning.rate = options_.rate;
-  io::CopyOptions copy_options = choose_copy_options(tuning, size, {}, overlay_->cluster_size());
+  io::CopyOptions copy_options = choose_copy_options(tuning, {}, {}, overlay_->cluster_size());
   std::vector<io::CopyTarget> copies(1);
   try {
     output_->start();
