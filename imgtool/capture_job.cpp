@@ -11,7 +11,7 @@
 #include "formats/bmap/recorder.hpp"
 #include "formats/partitions/fit.hpp"
 #include "imgtool/content_hash.hpp"
-#include "imgtool/free_space.hpp"
+#include "imgtool/disk_space.hpp"
 #include "imgtool/signals.hpp"
 #include "imgtool/usage_error.hpp"
 #include "io/content_digest.hpp"
@@ -143,7 +143,7 @@ void CaptureJob::check_space(const OutputPlan& plan) {
   if (plan.path == "-" || options_.rescue || options_.mapfile) return;
   if (io::exists(plan.path) && io::status_of(plan.path).kind != io::FileKind::regular) return;
   io::WorkerPool workers(options_.threads);
-  space_warning_ = check_free_space(ring_, source(), plan, workers);
+  space_warning_ = check_disk_space(ring_, source(), plan, workers);
 }
 
 io::Error CaptureJob::explain_no_space(const io::Error& error) {

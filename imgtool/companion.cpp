@@ -17,11 +17,12 @@
 namespace imgtool {
 namespace {
 
-// Where `program` may be; the first is where an installed one is.
-std::vector<std::string> companion_paths(const std::string& program) {
-  const std::filesystem::path here = std::filesystem::read_symlink("/proc/self/exe").parent_path();
-  return {(here.parent_path() / "libexec/imgtool" / program).string(),
-          (here / "libexec/imgtool" / program).string()};
+// Installed as PREFIX/bin/imgtool it is in PREFIX/libexec; where it was built, below imgtool's own
+// folder. Never beside any other folder: that may be one, as /tmp, in which anybody can put things.
+std::string companion_path(const std::string& program) {
+  std::filesystem::path place = std::filesystem::read_symlink("/proc/self/exe").parent_path();
+  if (place.filename() == "bin" || place.filename() == "sbin") place = place.parent_path();
+  return (place / "libexec/imgtool" / program).string();
 }
 
 }  // namespace
@@ -29,24 +30,21 @@ std::vector<std::string> companion_paths(const std::string& program) {
 void become_companion(std::string_view companion, std::string_view command,
                       const Arguments& arguments) {
   const std::string program = fmt::format("imgtool-{}", companion);
-  const std::vector<std::string> paths = companion_paths(program);
-  for (const std::string& path : paths) {
-    std::vector<std::string> words = {path, std::string(command)};
-    words.insert(words.end(), arguments.begin(), arguments.end());
-    std::vector<char*> argv;
-    argv.reserve(words.size() + 1);
-    for (std::string& word : words) {
-      argv.push_back(word.data());
-    }
-    argv.push_back(nullptr);
-    execv(path.c_str(), argv.data());
-    if (errno != ENOENT && errno != ENOTDIR) {
-      throw io::Error::system("execute", path, errno);
-    }
+  const std::string path = companion_path(program);
+  std::vector<std::string> words = {path, std::string(command)};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
+  for (std::string& word : words) {
+    argv.push_back(word.data());
+  }
+  argv.push_back(nullptr);
+  execv(path.c_str(), argv.data());
+  if (errno != ENOENT && errno != ENOTDIR) {
+    throw io::Error::system("execute", path, errno);
   }
   throw io::Error::refusal(
-      paths.front(),
-      fmt::format("not there, and {} needs it: install the package {}", command, program));
+      path, fmt::format("not there, and {} needs it: build and install {} too", command, program));
 }
 
 int run_companion(int argc, char** argv, std::span<const Command> commands) {

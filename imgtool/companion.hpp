@@ -1,7 +1,7 @@
 // Commands that need libguestfs or libvirt live in executables of their own, the companions, so
 // that imgtool itself runs where neither is installed. imgtool finds them beside itself and becomes
-// them, as git does: imgtool-guest and imgtool-virt in ../libexec/imgtool, seen from its own
-// folder, or in libexec/imgtool below that (a build folder).
+// them, as git does: imgtool-guest and imgtool-virt in ../libexec/imgtool, seen from the folder bin
+// it is installed in, or in libexec/imgtool below a build folder.
 #pragma once
 
 #include <span>

@@ -7,7 +7,7 @@
 #include "formats/bmap/recorder.hpp"
 #include "formats/qcow2/create_options.hpp"
 #include "formats/qcow2/header.hpp"
-#include "imgtool/free_space.hpp"
+#include "imgtool/disk_space.hpp"
 #include "imgtool/human.hpp"
 #include "imgtool/signals.hpp"
 #include "io/content_digest.hpp"
@@ -84,7 +84,7 @@ std::string ConvertJob::check_space() {
   const OutputPlan& plan = output_->plan();
   const bool in_place = plan.existing || !output_->disks().empty();
   if (in_place || plan.path == "-" || backing_) return "";
-  return check_free_space(ring_, input(), plan, workers_);
+  return check_disk_space(ring_, input(), plan, workers_);
 }
 
 void ConvertJob::run(io::CopyObserver& observer) {

@@ -1,5 +1,7 @@
 #include "imgtool/image_options.hpp"
 
+#include "imgtool/exit_code.hpp"
+
 namespace imgtool {
 
 OptionValue format_into(std::optional<formats::Format>& format) {
@@ -16,6 +18,7 @@ void image_options(CommandLine& line, formats::OpenOptions& options) {
               "the internal snapshot with this id or name, not the disk as it is now");
   line.option("follow-references", flag_into(options.follow_references),
               "open the files that the image names");
+  line.exit_code(exit_code::refused, "the image needs --follow-references");
 }
 
 void output_option(CommandLine& line, OutputFormat& output) {

@@ -10,7 +10,8 @@ namespace imgtool {
 
 OptionValue format_into(std::optional<formats::Format>& format);
 
-// -f, --follow-references and -l, straight into what open_image() takes.
+// -f, --follow-references and -l, straight into what open_image() takes, and the exit code for an
+// image that needs the second.
 void image_options(CommandLine& line, formats::OpenOptions& options);
 
 // qemu-img's spelling of --json, so that scripts need no change.

@@ -21,6 +21,7 @@ namespace {
 using formats::Format;
 using formats::qcow2::Preallocation;
 
+constexpr unsigned most_threads = 256;
 constexpr std::uint64_t most_output_memory = 128 * io::MiB;
 // An encoder's lanes wait for each other's turn: so many more than threads keep these busy.
 constexpr unsigned lanes_per_thread = 2;
@@ -28,7 +29,12 @@ constexpr unsigned spare_lanes = 8;
 
 }  // namespace
 
-unsigned all_threads() { return std::clamp(std::thread::hardware_concurrency(), 1U, most_threads); }
+OptionValue threads_into(unsigned& threads) {
+  threads = std::clamp(std::thread::hardware_concurrency(), 1U, most_threads);
+  OptionValue value = count_into(threads, 1, most_threads);
+  value.default_text = "one per core";
+  return value;
+}
 
 io::File standard_output() {
   if (isatty(STDOUT_FILENO) != 0) {

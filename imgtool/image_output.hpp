@@ -24,9 +24,8 @@
 
 namespace imgtool {
 
-inline constexpr unsigned most_threads = 256;
-// What --threads is without being told.
-[[nodiscard]] unsigned all_threads();
+// For --threads. Sets `threads` to one per core, which holds unless the user says otherwise.
+OptionValue threads_into(unsigned& threads);
 
 // As given on the command line.
 struct OutputOptions {

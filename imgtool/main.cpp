@@ -27,7 +27,7 @@ int help(const Arguments& arguments) {
   if (arguments.size() > 1) {
     throw UsageError(fmt::format("help: unexpected argument '{}'", arguments[1]));
   }
-  if (arguments.empty()) {
+  if (arguments.empty() || arguments[0] == "help") {
     print(overview());
     return exit_code::done;
   }

@@ -98,7 +98,7 @@ std::optional<std::uint64_t> fraction_of(std::string_view digits, std::uint64_t 
 
 std::uint64_t parse_size(std::string_view word) {
   constexpr std::string_view not_a_size =
-      "not a size: write a number with K, M, G, T, P (powers of 1024) or kB, MB, GB, TB";
+      "not a size: write a number with K, M, G, T, P (powers of 1024) or kB, MB, GB, TB, PB";
   std::string_view rest = word;
   const std::string_view whole_digits = take_digits(rest);
   std::string_view fraction_digits;

@@ -151,7 +151,9 @@ void CommandLine::example(std::string command, std::string text) {
 
 void CommandLine::exit_code(int code, std::string meaning) {
   std::erase_if(exit_codes_, [code](const auto& known) { return known.first == code; });
-  exit_codes_.emplace_back(code, std::move(meaning));
+  const auto place = std::find_if(exit_codes_.begin(), exit_codes_.end(),
+                                  [code](const auto& known) { return known.first > code; });
+  exit_codes_.emplace(place, code, std::move(meaning));
 }
 
 std::vector<CommandLine::Word> CommandLine::split(const Arguments& arguments) const {

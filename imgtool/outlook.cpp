@@ -1,7 +1,7 @@
 #include "imgtool/outlook.hpp"
 
 #include "formats/format.hpp"
-#include "imgtool/free_space.hpp"
+#include "imgtool/disk_space.hpp"
 #include "imgtool/image_output.hpp"
 #include "io/zero_ranges.hpp"
 

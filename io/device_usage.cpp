@@ -275,18 +275,4 @@ std::vector<DeviceUse> DeviceUsage::reasons_not_to_write(
   return reasons;
 }
 
-std::vector<const BlockDevice*> DeviceUsage::disks_below(const std::string& path) const {
-  std::vector<const BlockDevice*> disks;
-  for (const BlockDevice* device : stack_.below(path).devices) {
-    if (device->kind == DeviceKind::disk ||
-        (device->parent.empty() && device->slaves.empty() && !stack_.backing(*device))) {
-      disks.push_back(device);
-    }
-  }
-  std::sort(disks.begin(), disks.end(), [](const BlockDevice* a, const BlockDevice* b) {
-    return device_name_less(a->name, b->name);
-  });
-  return disks;
-}
-
 }  // namespace io

@@ -40,9 +40,6 @@ class DeviceUsage {
   [[nodiscard]] std::vector<DeviceUse> reasons_not_to_write(
       const std::string& target, const std::vector<std::string>& images = {}) const;
 
-  // The whole disks (and other devices at the bottom) that a file lies on.
-  [[nodiscard]] std::vector<const BlockDevice*> disks_below(const std::string& path) const;
-
  private:
   class Walk;
 

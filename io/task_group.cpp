@@ -33,7 +33,8 @@ void TaskGroup::run(const std::function<void()>& tick) {
 }
 
 Task<> TaskGroup::join() {
-  co_await Joined{*this};
+  Joined joined{*this};
+  co_await joined;
   rethrow_first_error();
 }
 

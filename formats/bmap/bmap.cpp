@@ -197,12 +197,6 @@ class Parser {
 
 }  // namespace
 
-std::uint64_t Bmap::mapped_bytes() const {
-  std::uint64_t sum = 0;
-  for (const Range& range : mapped) sum += range.bytes.length;
-  return sum;
-}
-
 const Range* Bmap::range_from(std::uint64_t offset) const {
   const auto found = std::upper_bound(
       mapped.begin(), mapped.end(), offset,

@@ -27,7 +27,6 @@ struct Bmap {
   io::DigestAlgorithm algorithm = io::DigestAlgorithm::sha256;
   std::vector<Range> mapped;
 
-  [[nodiscard]] std::uint64_t mapped_bytes() const;
   // Whether any of `bytes` is mapped.
   [[nodiscard]] bool touches(io::ByteRange bytes) const;
   // The mapped range with the byte at `offset`, or the next one; nothing when none follows.

@@ -42,7 +42,8 @@ class CarriedSource final : public io::Source {
       }
       const io::ByteRange wanted =
           io::intersection({next->from.offset + (at - next->to), range.end() - at}, next->from);
-      co_await read_piece(wanted, {place, buffer.index});
+      const io::Buffer piece{place, buffer.index};
+      co_await read_piece(wanted, piece);
       at += wanted.length;
       ++next;
     }

@@ -44,7 +44,7 @@ void describe(CommandLine& line, CaptureCommandOptions& o) {
               "write the image's block map here: what is not zeros, with checksums, for burn and "
               "for bmaptool copy");
   output_options(line, capture.target);
-  line.option("threads", count_into(capture.threads, 1, most_threads), "threads for compressing");
+  line.option("threads", threads_into(capture.threads), "threads for compressing");
   add_tuning_options(line, o.tuning);
   line.force_option(capture.force);
   line.job_options(o.job);
@@ -84,7 +84,6 @@ void check(const CaptureOptions& capture, bool json) {
 
 int run_capture(const Arguments& arguments) {
   CaptureCommandOptions o;
-  o.capture.threads = all_threads();
   CommandLine line("capture",
                    "Reads a disk into an image file. Zeros become holes; the file gets its name "
                    "when it is complete and on the disk.");

@@ -10,6 +10,7 @@
 #include "imgtool/job.hpp"
 #include "imgtool/report.hpp"
 #include "imgtool/signals.hpp"
+#include "imgtool/usage_error.hpp"
 #include "io/comparer.hpp"
 #include "io/error.hpp"
 
@@ -124,7 +125,7 @@ int run_compare(const Arguments& arguments) {
   line.exit_code(differ_code, "different content");
   line.exit_code(open_error_code, "an image cannot be opened, or wrong usage");
   line.exit_code(refused_code, "an image needs --follow-references");
-  line.exit_code(read_error_code, "an image cannot be read");
+  line.exit_code(read_error_code, "an image cannot be read, or the answer not be written");
   line.example("imgtool compare golden.qcow2 golden.img", "after a conversion");
   line.example("imgtool compare --follow-references overlay.qcow2 base.qcow2",
                "what an overlay changed");
@@ -136,11 +137,16 @@ int run_compare(const Arguments& arguments) {
   try {
     const Answer answer = compare(wanted, error_code);
     json ? print_as_json(answer) : print_as_text(answer);
+    flush_output();
     return answer.same() ? same_code : differ_code;
-  } catch (const io::Error& error) {
-    if (error.kind() == io::ErrorKind::cancelled) throw;
+  } catch (const UsageError&) {
+    throw;
+  } catch (const std::exception& exception) {
+    const auto* error = dynamic_cast<const io::Error*>(&exception);
+    if (error != nullptr && error->kind() == io::ErrorKind::cancelled) throw;
     Failure failure = describe_failure(std::current_exception(), 0);
-    failure.exit_code = error.kind() == io::ErrorKind::refused ? refused_code : error_code;
+    const bool refused = error != nullptr && error->kind() == io::ErrorKind::refused;
+    failure.exit_code = refused ? refused_code : error_code;  // never differ_code
     return report_failure(failure, json);
   }
 }

@@ -60,13 +60,14 @@ void describe(CommandLine& line, ConvertCommandOptions& o) {
       "bmap-out", text_into(convert.bmap, "FILE"),
       "write the disk's block map here: what is not zeros, with checksums, for burn and for "
       "bmaptool copy");
-  line.option("threads", count_into(convert.threads, 1, most_threads),
+  line.option("threads", threads_into(convert.threads),
               "threads for compressing, and as many for decompressing");
   line.option("rate", size_into(convert.rate), "at most so many bytes a second; 0 is no limit");
   line.force_option(convert.target.force);
   line.job_options(o.job);
   line.exit_code(exit_code::refused,
                  "DST exists, is in use, too small or not confirmed; or SRC names other files");
+  line.exit_code(exit_code::differs, "SRC was changed while it was read");
 }
 
 void ask(const ConvertJob& job, bool yes) {
@@ -118,7 +119,6 @@ int run(CommandLine& line, ConvertCommandOptions& o) {
 
 int run_convert(const Arguments& arguments) {
   ConvertCommandOptions o;
-  o.convert.threads = all_threads();
   CommandLine line("convert",
                    "Makes an image of another format, or with other options, in one pass. Zeros "
                    "take no space; the file gets its name when it is complete and on the disk.");
@@ -133,7 +133,6 @@ int run_convert(const Arguments& arguments) {
 
 int run_compress(const Arguments& arguments) {
   ConvertCommandOptions o;
-  o.convert.threads = all_threads();
   CommandLine line("compress",
                    "Makes a compressed image: convert -c, whose format is qcow2 unless the "
                    "suffix of DST or -O say otherwise.");

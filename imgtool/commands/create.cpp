@@ -44,7 +44,7 @@ void describe(CommandLine& line, CreateCommandOptions& o) {
               "open the files that BASE names");
   line.force_option(o.target.force);
   line.job_options(o.job);
-  line.exit_code(exit_code::refused, "FILE exists");
+  line.exit_code(exit_code::refused, "FILE exists, or BASE needs --follow-references");
   line.example("imgtool create disk.qcow2 20G", "an empty disk");
   line.example("imgtool create -b base.qcow2 vm.qcow2", "one that starts as base.qcow2");
 }

@@ -29,7 +29,7 @@ int run_hash(const Arguments& arguments) {
   add_tuning_options(line, tuning);
   line.job_options(job);
   line.example("imgtool hash golden.img", "the sha256 of an image");
-  line.exit_code(exit_code::refused, "the image needs --follow-references");
+  line.exit_code(exit_code::differs, "the image was changed while it was read");
   line.example("imgtool hash golden.img.xz", "the same of what is compressed in a file");
   line.example("imgtool hash --algorithm xxh3 /dev/sdb", "a fast digest of a disk");
   if (const auto exit = line.parse(arguments)) return *exit;

@@ -217,6 +217,7 @@ int run_info(const Arguments& arguments) {
   line.option("backing-chain", flag_into(backing_chain),
               "open the backing files that the image names, and show them too");
   output_option(line, output);
+  line.exit_code(exit_code::refused, "the name of a backing file is not that of a local file");
   line.example("imgtool info golden.qcow2", "size, format and backing file of an image");
   line.example("imgtool info --json --backing-chain overlay.qcow2", "of all images below it, too");
   if (const auto exit = line.parse(arguments)) return *exit;

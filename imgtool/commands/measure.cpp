@@ -9,7 +9,7 @@
 
 #include "formats/forecast.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/free_space.hpp"
+#include "imgtool/disk_space.hpp"
 #include "imgtool/human.hpp"
 #include "imgtool/image_options.hpp"
 #include "imgtool/job.hpp"

@@ -173,8 +173,8 @@ int run_verify(const Arguments& arguments) {
   line.option("sample", flag_into(sample), "read only a sixteenth, and both ends");
   add_tuning_options(line, tuning);
   line.job_options(job);
-  line.exit_code(exit_code::refused, "the image needs --follow-references");
-  line.exit_code(exit_code::differs, "a target differs from the image");
+  line.exit_code(exit_code::differs,
+                 "a target differs from the image, or that was changed while it was read");
   line.example("imgtool verify golden.img /dev/sdb", "is the disk what the image is?");
   line.example("imgtool verify --json golden.img /dev/sdb /dev/sdc", "two disks, for a script");
   if (const auto exit = line.parse(arguments)) return *exit;

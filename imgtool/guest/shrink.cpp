@@ -61,7 +61,7 @@ void describe_common(CommandLine& line, ShrinkCommandOptions& o) {
               "where the overlay goes, which holds what is changed (default: beside DST)");
   line.option("fixed-appliance", text_into(shrink.fixed_appliance, "DIR"),
               "a ready-made appliance of libguestfs, for hosts that cannot build one");
-  line.option("threads", count_into(shrink.threads, 1, most_threads),
+  line.option("threads", threads_into(shrink.threads),
               "threads for compressing, and as many for decompressing");
   line.option("rate", size_into(shrink.rate), "at most so many bytes a second; 0 is no limit");
   line.force_option(shrink.target.force);
@@ -156,7 +156,6 @@ int run_job(const CommandLine& line, ShrinkCommandOptions& o) {
 
 int run_shrink(const Arguments& arguments) {
   ShrinkCommandOptions o;
-  o.shrink.threads = all_threads();
   CommandLine line(
       "shrink",
       "Makes a smaller disk of SRC: file systems, partitions and the disk itself, in a new image. "
@@ -180,7 +179,6 @@ int run_shrink(const Arguments& arguments) {
 
 int run_sparsify(const Arguments& arguments) {
   ShrinkCommandOptions o;
-  o.shrink.threads = all_threads();
   o.shrink.change_sizes = false;
   CommandLine line(
       "sparsify",

@@ -9,7 +9,7 @@
 
 #include "formats/free_space.hpp"
 #include "formats/qcow2/writer.hpp"
-#include "imgtool/free_space.hpp"
+#include "imgtool/disk_space.hpp"
 #include "imgtool/guest/trouble.hpp"
 #include "imgtool/human.hpp"
 #include "imgtool/job.hpp"
@@ -274,7 +274,7 @@ void ShrinkJob::open_output() {
 void ShrinkJob::write(io::CopyObserver& observer) {
   open_output();
   const std::uint64_t size = result_->size().value();
-  const std::string warning = check_free_space(ring_, *result_, output_->plan(), workers_);
+  const std::string warning = check_disk_space(ring_, *result_, output_->plan(), workers_);
   if (!warning.empty()) steps_.say(warning);
   TuningOptions tuning;
   tuning.rate = options_.rate;

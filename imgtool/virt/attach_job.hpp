@@ -57,8 +57,6 @@ class AttachJob {
   // What is attached to; after run() what was.
   [[nodiscard]] Halves halves() const noexcept { return halves_; }
   [[nodiscard]] bool already_attached() const noexcept { return already_; }
-  // The disk was there in one half, and the other one gets it too.
-  [[nodiscard]] bool completes() const noexcept { return completes_; }
   [[nodiscard]] bool started() const noexcept { return started_; }
   [[nodiscard]] const std::vector<Decision>& decisions() const noexcept { return decisions_; }
   [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
@@ -95,7 +93,7 @@ class AttachJob {
   DiskPlan plan_;
   std::string xml_;
   bool already_ = false;
-  bool completes_ = false;
+  bool completes_ = false;  // the disk was there in one half, and the other one gets it too
   bool redefined_ = false;
   bool started_ = false;
   std::vector<Decision> decisions_;

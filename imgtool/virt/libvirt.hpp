@@ -46,7 +46,6 @@ class LibvirtError : public std::runtime_error {
 };
 
 namespace error_code {  // of virErrorNumber, those that decide something here
-inline constexpr int internal_error = 1;
 inline constexpr int no_support = 3;
 inline constexpr int system_error = 38;
 inline constexpr int no_domain = 42;
@@ -123,7 +122,6 @@ class Volume {
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
-  [[nodiscard]] std::string pool_name() const;
   [[nodiscard]] bool is_file() const;  // not a device, and not on the network
   [[nodiscard]] bool is_block() const;
   [[nodiscard]] std::uint64_t capacity() const;

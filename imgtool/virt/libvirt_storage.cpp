@@ -17,11 +17,6 @@ Volume::Volume(_virConnect* connection, Owned<_virStorageVol> handle)
   path_ = taken(virStorageVolGetPath(handle_.get()));
 }
 
-std::string Volume::pool_name() const {
-  const Owned<_virStoragePool> pool = owned(checked(virStoragePoolLookupByVolume(handle_.get())));
-  return checked(virStoragePoolGetName(pool.get()));
-}
-
 bool Volume::is_file() const {
   virStorageVolInfo info{};
   checked(virStorageVolGetInfo(handle_.get(), &info));

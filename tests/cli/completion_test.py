@@ -34,11 +34,15 @@ class Completion(TestCase):
         self.assertEqual(self.offered("burn", "--verify", ""), {"full", "sample", "none"})
         self.assertEqual(self.offered("burn", "--verify", "=", "s"), {"sample"})
         self.assertEqual(self.offered("burn", "--verify", "="), {"full", "sample", "none"})
+        self.assertLessEqual({"raw", "qcow2", "xz"}, self.offered("burn", "-f", ""))
+        self.assertEqual(self.offered("convert", "-O", "qc"), {"qcow2"})
 
     def test_files_where_a_file_belongs(self):
         (self.dir / "golden.img").touch()
         self.assertEqual(self.offered("burn", "gol"), {"golden.img"})
         self.assertEqual(self.offered("burn", "--mapfile", "gol"), {"golden.img"})
+        self.assertEqual(self.offered("burn", "--bmap", ""), {"auto", "none", "golden.img"})
+        self.assertEqual(self.offered("create", "-b", "gol"), {"golden.img"})
         self.assertEqual(self.offered("burn", "--yes", "gol"), {"golden.img"})
         self.assertEqual(self.offered("burn", "--expect-serial", "gol"), set())
 

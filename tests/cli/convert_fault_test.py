@@ -93,13 +93,13 @@ class Faults(ConvertTestCase):
             self.assertFalse(target.exists())
 
     def test_a_source_that_changes_meanwhile_gives_no_image(self):
-        source = self.dense_image(4 * MiB)
+        source = self.dense_image(8 * MiB)
         target = self.path("out.qcow2")
-        job = self.start_imgtool("convert", source, target, "--rate", "4M")
-        time.sleep(0.4)
+        job = self.job("convert", source, target, "--rate", "4M")
+        job.wait_for("write")
         flip_byte(source, 3 * MiB)
-        self.assertEqual(job.wait(30), 4)
-        self.assert_nothing_left(source)
+        self.assertEqual(job.finish().code, 4)
+        self.assert_nothing_left(source, *job.files)
 
     def test_killed_at_any_time_it_leaves_nothing_under_the_final_name(self):
         source = self.mixed_image(12 * MiB)
@@ -121,15 +121,17 @@ class Faults(ConvertTestCase):
 
     def test_ctrl_c_removes_what_was_begun(self):
         source = self.dense_image(8 * MiB)
+        files = []
         for options in ([], ["-c", "-O", "qcow2"]):
             target = self.path("out")
-            job = self.start_imgtool("convert", source, target, "--rate", "4M", *options)
-            time.sleep(0.4)
+            job = self.job("convert", source, target, "--rate", "4M", *options)
+            files += job.files
+            job.wait_for("write")
             begun = time.monotonic()
-            job.send_signal(signal.SIGINT)
-            self.assertEqual(job.wait(30), 130)
+            job.signal(signal.SIGINT)
+            self.assertEqual(job.finish(30).code, 130)
             self.assertLess(time.monotonic() - begun, 10)
-            self.assert_nothing_left(source)
+            self.assert_nothing_left(source, *files)
 
     @requires_root
     def test_space_is_checked_before_anything_is_written(self):

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 
 from imgtool_testing import IMGTOOL, TestCase, main, run
@@ -30,6 +31,7 @@ class Usage(TestCase):
     def test_help_lists_the_commands(self):
         result = self.imgtool_ok("help")
         self.assertEqual(result.out, self.imgtool_ok("--help").out)
+        self.assertEqual(result.out, self.imgtool_ok("help", "help").out)
         self.assertLessEqual(max(map(len, result.out.splitlines())), 80)
 
     def test_every_command_explains_itself(self):
@@ -93,12 +95,29 @@ class Usage(TestCase):
             self.assertEqual(result.stderr,
                              "imgtool: standard output: write: No space left on device\n")
             self.assertEqual(to(full, "frobnicate", "--json").returncode, 2)
+            image = self.dense_image(1)
+            # 1 would say that the two differ.
+            self.assertEqual(to(full, "compare", image, image).returncode, 4)
         reader, writer = os.pipe()
         os.close(reader)
         result = to(writer, "help")
         os.close(writer)
         self.assertEqual(result.returncode, 1)
         self.assertEqual(result.stderr, "imgtool: standard output: write: Broken pipe\n")
+
+    def test_companions_are_not_looked_for_beside_any_folder(self):
+        for folder, runs in (("bin", True), ("x", False)):
+            with self.subTest(folder):
+                program = self.dir / folder / "imgtool"
+                program.parent.mkdir()
+                shutil.copy(IMGTOOL, program)
+                companion = self.dir / "libexec" / "imgtool" / "imgtool-virt"
+                companion.parent.mkdir(parents=True, exist_ok=True)
+                companion.write_text("#!/bin/sh\necho companion \"$@\"\n")
+                companion.chmod(0o755)
+                result = run([program, "domains"])
+                self.assertEqual((result.code, result.out),
+                                 (0, "companion domains\n") if runs else (3, ""), f"\n{result!r}")
 
     def test_closed_standard_streams(self):
         for redirection, code in ((">&-", 1), ("<&-", 0), ("2>&-", 0), ("<&- 2>&-", 0)):

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "io/device_openers.hpp"
 #include "tests/support/fake_system.hpp"
 
@@ -38,12 +40,16 @@ class DeviceUsageTest : public testing::Test {
     return usage->reasons_not_to_write(target, images);
   }
   std::string dev(const std::string& name) const { return system.path("dev/" + name); }
+  // By name, sorted.
   std::vector<std::string> disks_below(const std::string& path) {
     scan();
     std::vector<std::string> names;
-    for (const io::BlockDevice* disk : usage->disks_below(path)) {
-      names.push_back(disk->name);
+    for (const io::BlockDevice* device : usage->stack().below(path).devices) {
+      if (device->kind == io::DeviceKind::disk) {
+        names.push_back(device->name);
+      }
     }
+    std::sort(names.begin(), names.end());
     return names;
   }
 
@@ -358,8 +364,8 @@ TEST(MountTable, TheMountOnTopWins) {
 TEST(RealUsage, TheDiskBelowThisMachinesRootIsTheSystems) {
   const DeviceInventory inventory;
   const DeviceUsage usage(inventory);
-  for (const io::BlockDevice* disk : usage.disks_below("/etc/passwd")) {
-    EXPECT_TRUE(usage.is_system(*disk)) << disk->path;
+  for (const io::BlockDevice* device : usage.stack().below("/etc/passwd").devices) {
+    EXPECT_TRUE(usage.is_system(*device)) << device->path;
   }
 }
 

@@ -369,7 +369,7 @@ class Job:
     """imgtool at work, with its JSON progress as it comes. Killed when the test ends."""
 
     def __init__(self, test, args, **options):
-        self._err, self._out = test.path(), test.path()
+        self._err, self._out = self.files = test.path(), test.path()
         self.lines = []  # the progress so far, one dict a line
         self.args = [IMGTOOL, *args, "--progress=json"]
         reader, writer = os.pipe()

@@ -1,4 +1,4 @@
-#include "imgtool/free_space.hpp"
+#include "imgtool/disk_space.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -35,7 +35,7 @@ formats::StoredForm stored_form(const OutputPlan& plan) {
   return form;
 }
 
-std::string check_free_space(io::Ring& ring, io::Source& source, const OutputPlan& plan,
+std::string check_disk_space(io::Ring& ring, io::Source& source, const OutputPlan& plan,
                              io::WorkerPool& workers) {
   std::error_code error;
   const auto space = std::filesystem::space(where(plan.path), error);

@@ -15,7 +15,7 @@ namespace imgtool {
 
 // Refuses (io::Error) what cannot fit. Cheap unless the worst case does not fit; then samples the
 // source, and gives a warning if it may not fit, else "". For new files only.
-std::string check_free_space(io::Ring& ring, io::Source& source, const OutputPlan& plan,
+std::string check_disk_space(io::Ring& ring, io::Source& source, const OutputPlan& plan,
                              io::WorkerPool& workers);
 
 // How far a copy came that found its file system full.
