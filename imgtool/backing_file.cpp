@@ -22,4 +22,10 @@ BackingFile::BackingFile(io::Ring& ring, const OutputOptions& options, OutputPla
   plan.create.backing_format = formats::name_of(image_->format());
 }
 
+std::vector<std::string> BackingFile::paths() const {
+  std::vector<std::string> paths;
+  for (const io::File* file : image_->files()) paths.push_back(file->path());
+  return paths;
+}
+
 }  // namespace imgtool

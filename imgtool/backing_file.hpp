@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "formats/image.hpp"
 #include "imgtool/image_output.hpp"
@@ -17,7 +18,8 @@ class BackingFile {
               bool follow_references, io::WorkerPool& workers);
 
   [[nodiscard]] formats::Image& image() { return *image_; }
-  [[nodiscard]] const std::string& path() const { return image_->name(); }
+  // Of it, and of the files that it names.
+  [[nodiscard]] std::vector<std::string> paths() const;
 
  private:
   std::unique_ptr<formats::Image> image_;

@@ -12,6 +12,7 @@
 #include "formats/partitions/fit.hpp"
 #include "imgtool/content_hash.hpp"
 #include "imgtool/disk_space.hpp"
+#include "imgtool/output_path.hpp"
 #include "imgtool/signals.hpp"
 #include "imgtool/usage_error.hpp"
 #include "io/content_digest.hpp"
@@ -41,11 +42,13 @@ CaptureJob::CaptureJob(io::Ring& ring, CaptureOptions options, const TuningOptio
   if (device != nullptr) queues.push_back(inventory_.queue_limits(*device));
   copy_options_ = choose_copy_options(tuning, size_, queues);
   OutputPlan plan = plan_target();
+  check_paths();
   check_space(plan);
-  open_journal();
-  open_target(std::move(plan));
+  open_output(std::move(plan));
   if (tuning.depth) copy_options_.lanes = std::min(copy_options_.lanes, *tuning.depth);
   if (options_.bmap) bmap_file_ = std::make_unique<io::OutputFile>(*options_.bmap, options_.force);
+  open_journal();
+  if (output_) open_raw_target();
   if (target_) copies_.front().target = target_.get();
 }
 
@@ -58,9 +61,20 @@ void CaptureJob::open_source() {
   }
   size_ = std::min(status.size, options_.length.value_or(status.size));
   disk_ = std::make_unique<io::FileSource>(ring_, disk_file_, size_, true);
+  lost_ = io::RangeMap<bool>(size_, false);
   if (!options_.rescue) return;
   rescue_.emplace(*disk_, disk_file_.direct_alignment().offset,
-                  [this](io::ByteRange range) { lost_.push_back(range); });
+                  [this](io::ByteRange range, std::span<std::byte> content) {
+                    if (!read_before(range, content)) lost_.set(range, true);
+                  });
+}
+
+// What an earlier run could read is in the image, and stays there.
+bool CaptureJob::read_before(io::ByteRange range, std::span<std::byte> content) const {
+  if (!done_before_ || range.end() > done_before_->size()) return false;
+  const auto entry = done_before_->at(range.offset);
+  if (entry.value != io::BlockState::done || entry.range.end() < range.end()) return false;
+  return kept_image_.read_at(range.offset, content) == content.size();
 }
 
 io::Source& CaptureJob::source() {
@@ -98,7 +112,7 @@ void CaptureJob::stop_behind_partitions() {
   table_changed_ = !fit.patches.empty();
   size_ = size;
   overlay_.emplace(source(), std::move(fit.patches), size);
-  lost_.clear();  // the copy comes to what it needs of these places
+  lost_ = io::RangeMap<bool>(size_, false);  // the copy comes to what it needs of these places
 }
 
 // File systems are judged by all of the disk, also when only its beginning is captured.
@@ -115,17 +129,60 @@ void CaptureJob::find_unused() {
 void CaptureJob::open_journal() {
   if (!options_.mapfile) return;
   const io::BlockDevice* disk = inventory_.find_path(options_.device);
-  JobIdentity identity{disk != nullptr ? disk_identity(*disk) : file_identity(options_.device),
-                       file_identity(options_.output), size_};
+  JobIdentity identity;
+  identity.size = size_;
+  identity.source =
+      disk != nullptr ? disk_identity(*disk) : source_file_identity(options_.device, disk_file_);
+  identity.target = output_ ? kept_file_identity(options_.output, output_->file())
+                            : file_identity(options_.output);
   // What is free now may have been in use when the last run passed it.
   if (unused_) identity.source += " " + unused_->identity();
   journal_file_.emplace(*options_.mapfile, identity, options_.resume);
   copies_.front().journal = &journal_file_->journal();
+  if (options_.resume) remember_what_is_there();
   copies_.front().save_journal = [this](io::Journal& journal) {
     // Their zeros were written with the chunks around them, which does not make them done.
-    for (const io::ByteRange& range : lost_) journal.mark_bad(range);
+    for (const auto& entry : lost_) {
+      if (entry.value) journal.mark_bad(entry.range);
+    }
     journal_file_->save();
   };
+}
+
+void CaptureJob::remember_what_is_there() {
+  kept_image_ = io::File(output_->file().path(), O_RDONLY);
+  if (kept_image_.size() < size_) {
+    throw io::Error::refusal(kept_image_.path(),
+                             fmt::format("has {} bytes, and the run to go on with left {}: remove "
+                                         "{}, and start anew without --resume",
+                                         kept_image_.size(), size_, *options_.mapfile));
+  }
+  done_before_ = copies_.front().journal->states();
+}
+
+// Before anything is made.
+void CaptureJob::check_paths() const {
+  if (io::exists(options_.output) &&
+      io::status_of(options_.output).kind == io::FileKind::block_device) {
+    throw io::Error::refusal(options_.output,
+                             "is a disk, and capture makes files; burn writes to disks");
+  }
+  check_output_path(options_.output, {options_.device}, inventory_);
+  std::vector<std::string> others = {options_.device, options_.output};
+  if (options_.mapfile) {
+    check_output_path(*options_.mapfile, others, inventory_);
+    if (!options_.resume) {
+      refuse_existing_mapfile(*options_.mapfile);
+    } else if (!io::exists(options_.output) &&
+               !io::exists(io::OutputFile::partial_path_of(options_.output))) {
+      throw io::Error::refusal(*options_.mapfile,
+                               fmt::format("nothing is left of {} to go on with; remove this "
+                                           "mapfile, and start anew without --resume",
+                                           options_.output));
+    }
+    others.push_back(*options_.mapfile);
+  }
+  if (options_.bmap) check_output_path(*options_.bmap, others, inventory_);
 }
 
 OutputPlan CaptureJob::plan_target() {
@@ -164,7 +221,7 @@ void CaptureJob::open_image(OutputPlan plan) {
   copies_.front().target = &image_->target();
 }
 
-void CaptureJob::open_target(OutputPlan plan) {
+void CaptureJob::open_output(OutputPlan plan) {
   if (!is_plain_raw(plan)) {
     open_image(std::move(plan));
     return;
@@ -174,16 +231,13 @@ void CaptureJob::open_target(OutputPlan plan) {
     target_ = std::make_unique<io::PipeTarget>(ring_, pipe_, stop_flag());
     return;
   }
-  if (io::exists(options_.output)) {
-    const io::DeviceUsage usage(inventory_);
-    const auto reasons = usage.reasons_not_to_write(options_.output, {options_.device});
-    if (!reasons.empty()) {
-      throw io::Error(io::ErrorKind::refused, options_.output, reasons.front().phrase());
-    }
-  }
   output_ = std::make_unique<io::OutputFile>(
       options_.output, options_.force,
       options_.resume ? io::OutputFile::Start::resume : io::OutputFile::Start::empty);
+}
+
+// A file that is gone on with is known to be the right one by now.
+void CaptureJob::open_raw_target() {
   output_->file().truncate(size_);
   io::FileTargetOptions target;
   target.starts_as_zeros = !options_.resume;
@@ -206,7 +260,9 @@ std::string CaptureJob::warning() const {
   return "";
 }
 
-std::string CaptureJob::advice() const { return journal_file_ ? journal_file_->advice() : ""; }
+std::string CaptureJob::advice() const {
+  return journal_file_ && !unused_changed_ ? journal_file_->advice() : "";
+}
 
 std::vector<io::ByteRange> CaptureJob::to_do() const {
   if (!options_.resume) return {io::ByteRange{0, size_}};
@@ -238,7 +294,8 @@ void CaptureJob::run(io::CopyObserver& observer) {
     if (bmap_) bmap_file_->publish();
   } catch (const io::Error& error) {
     keep_for_resume();
-    if (error.error_number() != ENOSPC || options_.output == "-") throw;
+    const bool about_bmap = bmap_file_ && error.path() == bmap_file_->file().path();
+    if (error.error_number() != ENOSPC || options_.output == "-" || about_bmap) throw;
     throw explain_no_space(error);
   } catch (...) {
     keep_for_resume();
@@ -247,7 +304,9 @@ void CaptureJob::run(io::CopyObserver& observer) {
 }
 
 void CaptureJob::keep_for_resume() {
-  if (output_ && options_.mapfile && !unused_changed_) output_->keep_partial();
+  if (output_) output_->keep_partial(options_.mapfile && !unused_changed_);
+  // Nothing can go on from there: what was left out may be in use now.
+  if (options_.mapfile && unused_changed_) unlink(options_.mapfile->c_str());
 }
 
 void CaptureJob::check_unused() {
@@ -302,8 +361,7 @@ void CaptureJob::map_result(io::CopyObserver& observer) {
 }
 
 std::vector<io::ByteRange> CaptureJob::unreadable() const {
-  io::RangeMap<bool> lost(size_, false);
-  for (const io::ByteRange& range : lost_) lost.set(range, true);
+  io::RangeMap<bool> lost = lost_;
   if (journal_file_) {
     // What an earlier run had lost already.
     for (const auto& entry : copies_.front().journal->states()) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "io/file_source.hpp"
 #include "io/output_file.hpp"
 #include "io/overlay_source.hpp"
+#include "io/range_map.hpp"
 #include "io/rescue_source.hpp"
 
 namespace imgtool {
@@ -74,9 +76,14 @@ class CaptureJob {
   [[nodiscard]] OutputPlan plan_target();
   void check_space(const OutputPlan& plan);
   [[nodiscard]] io::Error explain_no_space(const io::Error& error);
-  void open_target(OutputPlan plan);
+  void check_paths() const;
+  void open_output(OutputPlan plan);
+  void open_raw_target();
   void open_image(OutputPlan plan);
   void open_journal();
+  void remember_what_is_there();
+  // Fills `content` with what an earlier run had read there; false when none had.
+  bool read_before(io::ByteRange range, std::span<std::byte> content) const;
   void copy(io::CopyObserver& observer);
   void keep_for_resume();
   void check_unused();
@@ -102,7 +109,10 @@ class CaptureJob {
 
   std::string space_warning_;
   std::optional<JournalFile> journal_file_;
-  std::vector<io::ByteRange> lost_;  // in this run
+  io::RangeMap<bool> lost_;  // in this run
+  // Of a run that is gone on with:
+  std::optional<io::RangeMap<io::BlockState>> done_before_;
+  io::File kept_image_;
   // A raw image that can be gone on with is written through `output_`, any other by `image_`.
   std::unique_ptr<io::OutputFile> output_;
   std::optional<io::WorkerPool> workers_;

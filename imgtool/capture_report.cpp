@@ -16,9 +16,10 @@ using Json = nlohmann::ordered_json;
 std::string in_words(const CaptureJob& job, const CaptureOptions& options, double seconds,
                      const std::vector<io::ByteRange>& lost) {
   std::string text = terminal_text(fmt::format(
-      "{}: {} captured to {} in {}; {} data, the rest zeros", options.device,
-      human_size(job.size()), options.output == "-" ? "standard output" : options.output,
-      human_duration(seconds), human_size(job.data_bytes())));
+      "{}: {} captured to {} in {}; {} data, {}", options.device, human_size(job.size()),
+      options.output == "-" ? "standard output" : options.output, human_duration(seconds),
+      human_size(job.data_bytes()),
+      options.resume ? "the rest zeros or there already" : "the rest zeros"));
   if (options.to_last_partition) {
     text += fmt::format("; the {} behind the last partition left out{}", human_size(job.left_out()),
                         job.table_changed() ? ", with a GPT that ends there" : "");

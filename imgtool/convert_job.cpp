@@ -9,9 +9,11 @@
 #include "formats/qcow2/header.hpp"
 #include "imgtool/disk_space.hpp"
 #include "imgtool/human.hpp"
+#include "imgtool/output_path.hpp"
 #include "imgtool/signals.hpp"
 #include "io/content_digest.hpp"
 #include "io/error.hpp"
+#include "io/task_group.hpp"
 
 namespace imgtool {
 
@@ -26,6 +28,9 @@ ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options)
   open_output();
   if (options_.bmap) {
     check_size_for_bmap(source_.source().size().value_or(0));
+    std::vector<std::string> others = read_paths();
+    others.push_back(options_.output);
+    check_output_path(*options_.bmap, others, io::DeviceInventory());
     bmap_file_ = std::make_unique<io::OutputFile>(*options_.bmap, options_.target.force);
   }
 }
@@ -41,20 +46,31 @@ void ConvertJob::look_for_more_than_the_disk() {
 void ConvertJob::open_output() {
   const std::optional<std::uint64_t> size = source_.source().size();
   OutputPlan plan = plan_output(options_.target, options_.output, size);
-  std::vector<std::string> sources = source_.paths();
   if (options_.target.backing) {
     backing_.emplace(ring_, options_.target, plan, options_.open.follow_references, workers_);
-    sources.push_back(backing_->path());
   }
   check_plan(plan, size);
-  output_ = std::make_unique<ImageOutput>(ring_, std::move(plan), size, sources, workers_,
+  output_ = std::make_unique<ImageOutput>(ring_, std::move(plan), size, read_paths(), workers_,
                                           backing_ ? &backing_->image() : nullptr, stop_flag());
+}
+
+// Of the image's disk, that shows `size` bytes of content.
+std::uint64_t ConvertJob::padded_size(std::uint64_t size) const {
+  const bool qcow2 = output_->plan().format == formats::Format::qcow2;
+  return qcow2 ? formats::qcow2::virtual_size_for(size) : size;
+}
+
+std::vector<std::string> ConvertJob::read_paths() const {
+  std::vector<std::string> paths = source_.paths();
+  if (backing_) {
+    for (std::string& path : backing_->paths()) paths.push_back(std::move(path));
+  }
+  return paths;
 }
 
 // burn would find a map of another size beside the image.
 void ConvertJob::check_size_for_bmap(std::uint64_t size) const {
-  const bool kept = output_->plan().format != formats::Format::qcow2;
-  if (kept || formats::qcow2::virtual_size_for(size) == size) return;
+  if (padded_size(size) == size) return;
   throw io::Error(io::ErrorKind::unsupported, options_.source,
                   fmt::format("has {} bytes, and qcow2 counts in sectors of 512, so no block map "
                               "fits; make a raw or zst image, or leave out --bmap-out",
@@ -99,12 +115,18 @@ void ConvertJob::run(io::CopyObserver& observer) {
     if (bmap_file_) bmap_file_->publish();
     observer.end(io::Phase::flush, 0);
   } catch (const io::Error& error) {
-    if (error.error_number() != ENOSPC) throw;
+    if (error.error_number() != ENOSPC || !is_about_image_file(error)) throw;
     const io::CopyTarget& copy = copies_.front();
     throw no_space_error(error, output_->plan().path,
                          {copy.data_bytes + copy.zero_bytes,
                           output_->file_bytes().value_or(copy.data_bytes), input().size()});
   }
+}
+
+// Not about the block map, nor a disk or a pipe, whose end is nothing that more room would move.
+bool ConvertJob::is_about_image_file(const io::Error& error) const {
+  const bool file = output_->plan().path != "-" && output_->disks().empty();
+  return file && !(bmap_file_ && error.path() == bmap_file_->file().path());
 }
 
 void ConvertJob::copy(io::CopyObserver& observer) {
@@ -126,7 +148,11 @@ void ConvertJob::copy(io::CopyObserver& observer) {
   }
   if (copies_.front().error) throw *copies_.front().error;
   size_ = input().seekable() ? input().size().value() : copier.stream_end();
-  if (digest) digest_ = digest->hex();
+  if (digest) {
+    const std::uint64_t padding = padded_size(size_) - size_;
+    if (padding > 0) io::run_task(ring_, digest->update_zeros({size_, padding}));
+    digest_ = digest->hex();
+  }
   if (recorder) {
     check_size_for_bmap(size_);
     const std::string text = formats::bmap::to_text(recorder->take(size_));

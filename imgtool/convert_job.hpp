@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "imgtool/backing_file.hpp"
 #include "imgtool/image_output.hpp"
@@ -66,6 +67,10 @@ class ConvertJob {
 
  private:
   void open_output();
+  // Of all files that are read.
+  [[nodiscard]] std::vector<std::string> read_paths() const;
+  [[nodiscard]] std::uint64_t padded_size(std::uint64_t size) const;
+  [[nodiscard]] bool is_about_image_file(const io::Error& error) const;
   void find_unused();
   void look_for_more_than_the_disk();
   void check_size_for_bmap(std::uint64_t size) const;

@@ -12,8 +12,11 @@ namespace {
 
 constexpr unsigned forecast_samples = 256;
 
+// Through links: the folder of what is written.
 std::string where(const std::string& path) {
-  const auto folder = std::filesystem::path(path).parent_path();
+  std::error_code error;
+  const auto target = std::filesystem::weakly_canonical(path, error);
+  const auto folder = (error ? std::filesystem::path(path) : target).parent_path();
   return folder.empty() ? "." : folder.string();
 }
 

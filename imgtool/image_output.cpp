@@ -10,6 +10,7 @@
 
 #include "formats/probe.hpp"
 #include "formats/zst/target.hpp"
+#include "imgtool/output_path.hpp"
 #include "io/device_usage.hpp"
 #include "io/error.hpp"
 #include "io/system_roots.hpp"
@@ -76,13 +77,7 @@ void ImageOutput::open(const std::vector<std::string>& sources) {
     open_in_place(sources);
     return;
   }
-  if (exists) {
-    const io::DeviceInventory inventory;
-    const auto reasons = io::DeviceUsage(inventory).reasons_not_to_write(plan_.path, sources);
-    if (!reasons.empty()) {
-      throw io::Error(io::ErrorKind::refused, plan_.path, reasons.front().phrase());
-    }
-  }
+  check_output_path(plan_.path, sources, io::DeviceInventory());
   file_ = std::make_unique<io::OutputFile>(plan_.path, plan_.force);
 }
 

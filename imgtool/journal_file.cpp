@@ -82,10 +82,7 @@ io::Journal load(const std::string& path, const JobIdentity& identity) {
 
 io::Journal open_journal(const std::string& path, const JobIdentity& identity, bool resume) {
   if (resume) return load(path, identity);
-  if (std::filesystem::exists(path)) {
-    throw io::Error::refusal(
-        path, "exists already; --resume goes on with it, or remove it to start anew");
-  }
+  refuse_existing_mapfile(path);
   return io::Journal(identity.size);
 }
 
@@ -116,6 +113,20 @@ std::string disk_identity(const io::BlockDevice& disk) {
 
 std::string file_identity(const std::string& path) {
   return terminal_text("file " + std::filesystem::absolute(path).lexically_normal().string());
+}
+
+std::string kept_file_identity(const std::string& path, const io::File& file) {
+  return fmt::format("{}, inode {}", file_identity(path), file.status().identity.inode);
+}
+
+std::string source_file_identity(const std::string& path, const io::File& file) {
+  return fmt::format("{}, changed at {} ns", file_identity(path), file.status().modified_ns);
+}
+
+void refuse_existing_mapfile(const std::string& path) {
+  if (!io::exists(path)) return;
+  throw io::Error::refusal(path,
+                           "exists already; --resume goes on with it, or remove it to start anew");
 }
 
 JournalFile::JournalFile(std::string path, JobIdentity identity, bool resume)

@@ -25,6 +25,13 @@ std::string image_identity(io::Ring& ring, ImageSource& image);
 std::string disk_identity(const io::BlockDevice& disk);
 // By its absolute path.
 std::string file_identity(const std::string& path);
+// By that, and as which it is kept: a file that took the place of ours is another one.
+std::string kept_file_identity(const std::string& path, const io::File& file);
+// By its path and time of change.
+std::string source_file_identity(const std::string& path, const io::File& file);
+
+// Refuses (io::Error) to start anew where a mapfile exists.
+void refuse_existing_mapfile(const std::string& path);
 
 class JournalFile {
  public:

@@ -204,6 +204,8 @@ void Copier::move_to_own_pass(std::size_t index) {
 
 void Copier::fail(std::size_t index, const Error& error) {
   if (!targets_[index].live()) return;
+  // What gives up because the job was stopped did not fail.
+  if (stop_.load() != 0 && error.kind() == ErrorKind::cancelled) return;
   targets_[index].error = error;
   observer_.failed(targets_[index].index, error.what());
   const bool any_left = std::any_of(targets_.begin(), targets_.end(),
@@ -213,6 +215,9 @@ void Copier::fail(std::size_t index, const Error& error) {
 
 void Copier::tick() {
   observer_.tick();
+  if (stop_.load() != 0) {  // nobody waits for what is still to be compressed
+    for (const CopyTarget& copy : targets_) copy.target->abandon();
+  }
   const auto now = Ring::Clock::now();
   if (checkpoints_running_ > 0 || now - last_checkpoint_ < checkpoint_interval) return;
   last_checkpoint_ = now;

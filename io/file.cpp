@@ -64,10 +64,9 @@ FileDescriptor::~FileDescriptor() {
 }
 
 File::File(std::string path, int flags, mode_t mode) : path_(std::move(path)) {
-  int fd = -1;
-  do {
-    fd = open(path_.c_str(), flags | O_CLOEXEC, mode);
-  } while (fd < 0 && errno == EINTR);
+  const int fd = open(path_.c_str(), flags | O_CLOEXEC, mode);
+  // Only a signal that asks to stop does that, while a pipe waits for its other end.
+  if (fd < 0 && errno == EINTR) throw Error(ErrorKind::cancelled, path_, "stopped");
   if (fd < 0) throw Error::system("open", path_, errno);
   fd_ = FileDescriptor(fd);
 }

@@ -44,8 +44,15 @@ void sync_directory_of(const std::string& path) {
 
 }  // namespace
 
+std::string OutputFile::partial_path_of(const std::string& path) {
+  return resolved(path) + ".imgtool-partial";
+}
+
 OutputFile::OutputFile(const std::string& path, bool replace, Start start)
-    : path_(resolved(path)), partial_path_(path_ + ".imgtool-partial"), replace_(replace) {
+    : path_(resolved(path)),
+      partial_path_(partial_path_of(path)),
+      replace_(replace),
+      keep_(start == Start::resume) {
   std::error_code error;
   const auto status = std::filesystem::status(path_, error);
   in_place_ = start == Start::resume && !std::filesystem::exists(partial_path_) &&
@@ -62,7 +69,17 @@ OutputFile::OutputFile(const std::string& path, bool replace, Start start)
   const int flags = O_RDWR | O_NOFOLLOW | (start == Start::empty ? O_CREAT : 0);
   file_ = File(partial_path_, flags, 0666);
   lock();
-  if (start == Start::empty) file_.truncate(0);
+  if (start == Start::resume) return;
+  refuse_other_names();
+  file_.truncate(0);
+}
+
+// One of ours has no other name; what somebody else linked to would be lost.
+void OutputFile::refuse_other_names() const {
+  struct stat found {};
+  if (fstat(file_.fd(), &found) == 0 && found.st_nlink <= 1) return;
+  throw Error(ErrorKind::refused, partial_path_,
+              "has another name, so it is not what an earlier run left; remove this one");
 }
 
 void OutputFile::lock() {
@@ -84,7 +101,16 @@ OutputFile::~OutputFile() {
   if (!published_ && !keep_ && !in_place_) unlink(partial_path_.c_str());
 }
 
+// As far as we may: only root gives files away.
+void OutputFile::take_over_mode() const {
+  struct stat old {};
+  if (in_place_ || stat(path_.c_str(), &old) != 0) return;
+  (void)!fchown(file_.fd(), old.st_uid, old.st_gid);
+  fchmod(file_.fd(), old.st_mode & 07777U);
+}
+
 void OutputFile::publish() {
+  take_over_mode();
   file_.sync();
   if (in_place_) return;
   if (!replace_ && access(path_.c_str(), F_OK) == 0) {

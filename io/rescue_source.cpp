@@ -26,8 +26,7 @@ bool is_medium_error(const Error& error) {
 
 }  // namespace
 
-RescueSource::RescueSource(Source& disk, std::uint32_t sector,
-                           std::function<void(ByteRange)> on_bad)
+RescueSource::RescueSource(Source& disk, std::uint32_t sector, OnBad on_bad)
     : disk_(disk), sector_(sector), on_bad_(std::move(on_bad)) {}
 
 Task<std::size_t> RescueSource::read(ByteRange range, Buffer buffer) {
@@ -39,8 +38,9 @@ Task<std::size_t> RescueSource::read(ByteRange range, Buffer buffer) {
     failed = true;
   }
   if (failed && range.length <= sector_) {
-    std::fill_n(buffer.bytes.begin(), range.length, std::byte{0});
-    on_bad_(range);
+    const auto content = buffer.bytes.first(range.length);
+    std::fill(content.begin(), content.end(), std::byte{0});
+    on_bad_(range, content);
   } else if (failed) {
     co_await read_in_pieces(range, buffer);
   }

@@ -1,8 +1,9 @@
 // A source that goes on where a disk cannot be read: smaller and smaller reads find out which
-// sectors are lost, and those read as zeros.
+// sectors are lost, and those read as zeros, or as what else is known of them.
 #pragma once
 
 #include <functional>
+#include <span>
 
 #include "io/source.hpp"
 
@@ -10,9 +11,12 @@ namespace io {
 
 class RescueSource final : public Source {
  public:
-  // `disk` outlives the source. `sector` is its logical sector in bytes. `on_bad` hears of each
-  // lost range once, on the ring's thread, before the read that met it ends.
-  RescueSource(Source& disk, std::uint32_t sector, std::function<void(ByteRange)> on_bad);
+  // Hears of each range that cannot be read once, on the ring's thread, before the read that met
+  // it ends. `content` is zeros, and may be filled with what is known of it otherwise.
+  using OnBad = std::function<void(ByteRange range, std::span<std::byte> content)>;
+
+  // `disk` outlives the source. `sector` is its logical sector in bytes.
+  RescueSource(Source& disk, std::uint32_t sector, OnBad on_bad);
 
   [[nodiscard]] const std::string& name() const override { return disk_.name(); }
   [[nodiscard]] std::optional<std::uint64_t> size() const override { return disk_.size(); }
@@ -25,7 +29,7 @@ class RescueSource final : public Source {
 
   Source& disk_;
   std::uint32_t sector_;
-  std::function<void(ByteRange)> on_bad_;
+  OnBad on_bad_;
 };
 
 }  // namespace io

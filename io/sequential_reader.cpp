@@ -45,7 +45,7 @@ std::size_t SequentialReader::read_pipe(std::span<std::byte> buffer) const {
       throw Error(ErrorKind::cancelled, file_.path(), "stopped");
     }
     pollfd waiting{file_.fd(), POLLIN, 0};
-    if (poll(&waiting, 1, static_cast<int>(pipe_patience.count())) == 0) continue;
+    if (poll(&waiting, 1, static_cast<int>(pipe_patience.count())) <= 0) continue;  // or a signal
     const ssize_t count = ::read(file_.fd(), buffer.data(), buffer.size());
     if (count >= 0) return static_cast<std::size_t>(count);
     if (errno == EINTR || errno == EAGAIN) continue;

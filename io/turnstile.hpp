@@ -12,6 +12,7 @@
 // to the ring's thread.
 #pragma once
 
+#include <atomic>
 #include <coroutine>
 #include <cstdint>
 #include <map>
@@ -45,17 +46,18 @@ class Turnstile {
 
   // A piece will never come: all who wait go on, and nobody will wait any more.
   void abandon();
+  // May be asked on any thread.
+  [[nodiscard]] bool abandoned() const noexcept { return abandoned_.load(); }
 
   // Where the piece begins whose turn it is.
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
-  [[nodiscard]] bool abandoned() const noexcept { return abandoned_; }
 
  private:
   Ring& ring_;
   std::multimap<std::uint64_t, std::coroutine_handle<>>
       waiting_;  // by offset; empty pieces share one
   std::uint64_t position_ = 0;
-  bool abandoned_ = false;
+  std::atomic<bool> abandoned_ = false;
 };
 
 }  // namespace io

@@ -22,7 +22,8 @@ io::Task<std::size_t> Recorder::read(io::ByteRange range, io::Buffer buffer) {
   std::size_t count = 0;
   try {
     count = co_await image_.read(range, buffer);
-    while (!is_next(range.offset) && !abandoned_) co_await turns_.wait();
+    // Behind a stream's end there is nothing to note, and whoever waited would wait for ever.
+    while (count > 0 && !is_next(range.offset) && !abandoned_) co_await turns_.wait();
     if (!abandoned_ && count > 0) {
       auto work = [this, offset = range.offset, bytes = buffer.bytes.first(count)] {
         note(offset, bytes);

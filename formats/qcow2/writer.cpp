@@ -93,7 +93,9 @@ io::Task<> Qcow2Target::write_chunk(std::uint64_t offset, io::Buffer buffer) {
     co_await read_backing(range, chunk, *base);
   }
   if (options_.codec) {
-    std::function<void()> work = [this, &chunk] { encoder_.encode(chunk); };
+    std::function<void()> work = [this, &chunk] {
+      if (!turnstile_.abandoned()) encoder_.encode(chunk);
+    };
     co_await options_.workers->run(ring_, std::move(work));
   } else {
     encoder_.encode(chunk);

@@ -69,7 +69,9 @@ io::Task<> ZstTarget::write_frames(std::uint64_t offset, std::span<const std::by
   if (options_.workers == nullptr) {
     encode(content, pieces);
   } else {
-    std::function<void()> work = [this, &pieces, content] { encode(content, pieces); };
+    std::function<void()> work = [this, &pieces, content] {
+      if (!turnstile_.abandoned()) encode(content, pieces);
+    };
     co_await options_.workers->run(ring_, std::move(work));
   }
   co_await take_turn(offset);

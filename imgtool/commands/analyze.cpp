@@ -15,6 +15,7 @@
 #include "imgtool/exit_code.hpp"
 #include "imgtool/image_options.hpp"
 #include "imgtool/job.hpp"
+#include "imgtool/output_path.hpp"
 #include "imgtool/report.hpp"
 #include "imgtool/signals.hpp"
 #include "imgtool/text_output.hpp"
@@ -80,7 +81,28 @@ void add_prospects(io::Ring& ring, io::Source& image, io::WorkerPool& workers,
   }
 }
 
-ImageAnalysis analyze(const AnalyzeOptions& o) {
+// The pages, refused or begun before the work.
+struct Pages {
+  std::unique_ptr<io::OutputFile> html;
+  std::unique_ptr<io::OutputFile> svg;
+};
+
+Pages open_pages(const AnalyzeOptions& o, const formats::Image& image) {
+  std::vector<std::string> others;
+  for (const io::File* file : image.files()) others.push_back(file->path());
+  const auto open = [&](const std::optional<std::string>& path) {
+    if (!path) return std::unique_ptr<io::OutputFile>();
+    check_output_path(*path, others, io::DeviceInventory());
+    others.push_back(*path);
+    return std::make_unique<io::OutputFile>(*path, o.force);
+  };
+  Pages pages;
+  pages.html = open(o.html);
+  pages.svg = open(o.svg);
+  return pages;
+}
+
+ImageAnalysis analyze(const AnalyzeOptions& o, Pages& pages) {
   const auto ring = make_ring(o.job, 64);
   io::WorkerPool workers(std::max(1U, std::thread::hardware_concurrency()));
   formats::OpenOptions open = o.open;
@@ -92,6 +114,7 @@ ImageAnalysis analyze(const AnalyzeOptions& o) {
                                 "unpack it first",
                                 name_of(image->format())));
   }
+  pages = open_pages(o, *image);
   ImageAnalysis analysis;
   analysis.path = o.path;
   analysis.format = image->format();
@@ -103,12 +126,10 @@ ImageAnalysis analyze(const AnalyzeOptions& o) {
   formats::DiskView disk(*ring, *image);
   analysis.block_device = io::status_of(o.path).kind == io::FileKind::block_device;
   formats::FreeSpaceOptions options;
-  if (analysis.block_device) {
-    const io::DeviceInventory inventory;
-    options.in_use = parts_in_use(inventory, o.path);
-    if (const auto* device = inventory.find_path(o.path)) {
-      options.sector_size = device->logical_sector_bytes;
-    }
+  const io::DeviceInventory inventory;
+  options.in_use = parts_in_use(inventory, o.path);
+  if (const auto* device = inventory.find_path(o.path)) {
+    options.sector_size = device->logical_sector_bytes;
   }
   analysis.disk = formats::analyze(disk, analysis.map, options);
   if (image->format() == formats::Format::qcow2) analysis.qcow2 = analyze_qcow2(o.path);
@@ -116,8 +137,7 @@ ImageAnalysis analyze(const AnalyzeOptions& o) {
   return analysis;
 }
 
-void write_file(const std::string& path, bool force, const std::string& content) {
-  io::OutputFile output(path, force, io::OutputFile::Start::empty);
+void write_page(io::OutputFile& output, const std::string& content) {
   output.file().write_at(0, std::as_bytes(std::span(content)));
   output.publish();
 }
@@ -146,9 +166,10 @@ int run_analyze(const Arguments& arguments) {
   line.example("imgtool analyze --deep --json golden.img", "with the zeros that are stored");
   if (const auto exit = line.parse(arguments)) return *exit;
 
-  const ImageAnalysis analysis = analyze(o);
-  if (o.html) write_file(*o.html, o.force, to_html(analysis));
-  if (o.svg) write_file(*o.svg, o.force, to_svg(analysis));
+  Pages pages;
+  const ImageAnalysis analysis = analyze(o, pages);
+  if (pages.html) write_page(*pages.html, to_html(analysis));
+  if (pages.svg) write_page(*pages.svg, to_svg(analysis));
   if (line.common().json) {
     print_json(to_json(analysis));
   } else {

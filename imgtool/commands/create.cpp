@@ -62,7 +62,7 @@ std::uint64_t create(CreateCommandOptions& o) {
   std::vector<std::string> sources;
   if (o.target.backing) {
     BackingFile backing(*ring, o.target, plan, o.follow_references, workers);
-    sources.push_back(backing.path());
+    sources = backing.paths();
     if (!size) size = backing.image().size();
   }
   if (!size) throw UsageError("create: SIZE is missing");

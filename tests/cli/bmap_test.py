@@ -204,6 +204,15 @@ class Capture(BmapTestCase):
                  for options in ([], ["--depth=1"], ["--chunk=64K"], ["--chunk=4M"])}
         self.assertEqual(len(texts), 1)
 
+    def test_of_a_stream(self):
+        disk = self.half_sparse_image(5 * MiB + 123, run=256 * KiB)
+        _, expected = self.capture(disk)
+        check("gzip", "-k", disk)
+        for options in ([f"{disk}.gz", self.path()], [f"{disk}.gz", "-O", "zst", self.path()]):
+            block_map = self.path()
+            self.imgtool_ok("convert", "--bmap-out", block_map, *options)
+            self.assertEqual(block_map.read_text(), expected.read_text())
+
     def test_what_exists_is_not_overwritten(self):
         disk = self.dense_image(MiB)
         block_map = self.path()

@@ -418,6 +418,22 @@ class Rescue(CaptureTestCase):
         expected[2 * MiB:2 * MiB + 512] = bytes(512)
         self.assertTrue(out.read_bytes() == expected)
 
+    @requires_fault_disk
+    def test_what_was_read_once_is_kept_when_it_cannot_be_read_again(self):
+        content = self.dense_image(4 * MiB)
+        bad = self.fault_disk(content)
+        bad.fail_reads(2 * MiB + 8192, 512)
+        mapfile, out = self.path(), self.path()
+        args = ["capture", bad.device, out, "--rescue", f"--mapfile={mapfile}", "--json"]
+        self.assertEqual(self.imgtool(*args).code, 5)
+        bad.fail_reads(2 * MiB, 4096)  # in the same chunk
+        result = self.imgtool(*args, "--resume", "--force")
+        self.assertEqual(result.code, 5, f"\n{result!r}")
+        self.assertEqual(result.json["unreadable"], [{"start": 2 * MiB + 8192, "length": 512}])
+        expected = bytearray(content.read_bytes())
+        expected[2 * MiB + 8192:2 * MiB + 8192 + 512] = bytes(512)
+        self.assertTrue(out.read_bytes() == expected)
+
 
 if __name__ == "__main__":
     main()

@@ -102,7 +102,8 @@ class CaptureUsed(ScrubTestCase):
         self.assertIn("umount", entry["remedy"])
 
     def test_a_change_on_the_way_is_a_failure(self):
-        for options in ((), ("--mapfile", self.path())):
+        mapfile = self.path("map")
+        for options in ((), ("--mapfile", mapfile)):
             image, _ = self.aged_image(32 * MiB)
             disk = self.loop_device(image, direct_io=False)
             out = self.path()
@@ -118,6 +119,8 @@ class CaptureUsed(ScrubTestCase):
             self.assertEqual(result.code, 1, f"\n{result!r}")
             self.assertIn("written to meanwhile", result.err)
             self.assertEqual([p.name for p in self.dir.iterdir() if out.name in p.name], [])
+            self.assertNotIn("to go on", result.err)
+            self.assertFalse(mapfile.exists())
 
     def test_resume_needs_the_same_free_space(self):
         image, free = self.aged_image()

@@ -116,7 +116,8 @@ class ToRaw(ConvertTestCase):
             target = self.path(name)
             result = self.imgtool_ok("convert", source, target, "--digest", "sha256")
             line = result.out.splitlines()[-1]
-            self.assertEqual(line, f"{sha256(source)}  {target}")
+            # Of the new image's disk, which qcow2 fills up to whole sectors.
+            self.assertEqual(line + "\n", self.imgtool_ok("hash", target).out)
         self.path("sums").write_text(f"{sha256(source)}  {self.dir / 'plain.raw'}\n")
         check("sha256sum", "-c", self.dir / "sums")
 

@@ -1,9 +1,11 @@
 """Jobs stopped by Ctrl-C, SIGTERM and SIGHUP, what they leave, and --resume."""
+import os
+import pathlib
 import signal
 import time
 
 from imgtool_testing import (IMGTOOL, MiB, check, engines, flip_byte, main, requires, requires_root, run,
-                             sha256)
+                             sha256, wait_until)
 from resume_testing import PROMPT_S, ResumeTestCase, bytes_done, rows
 
 
@@ -70,6 +72,43 @@ class Signals(ResumeTestCase):
                 self.assertLess(self.resumed(*args, "--digest=sha256"), 11 * MiB)
                 self.assert_same_content(out, source)
 
+    def stopped_capture(self, source):
+        """A capture that was stopped over an old image; returns its arguments, and the old one."""
+        out, mapfile = self.path("out"), self.path("map")
+        for path in (out, mapfile):
+            path.unlink(missing_ok=True)
+        old = self.dense_image(12 * MiB, "out", seed=9)
+        args = ["capture", source, out, f"--mapfile={mapfile}", "--force"]
+        self.interrupted(*args)
+        return args, old
+
+    def test_a_capture_goes_on_with_its_own_file_only(self):
+        source = self.dense_image(12 * MiB)
+        partial = self.path("out.imgtool-partial")
+        args, old = self.stopped_capture(source)
+        before = sha256(old)
+        partial.unlink()
+        self.assert_refused(self.imgtool(*args, "--resume"), "another target")
+        self.assertEqual(sha256(old), before)
+        args, _ = self.stopped_capture(source)
+        with open(partial, "r+b") as file:
+            file.truncate(MiB)
+        self.assert_refused(self.imgtool(*args, "--resume"), partial)
+        self.assertTrue(partial.exists())
+
+    def test_a_capture_goes_on_with_the_same_content_only(self):
+        source = self.dense_image(12 * MiB)
+        args, _ = self.stopped_capture(source)
+        flip_byte(source, 0)
+        self.assert_refused(self.imgtool(*args, "--resume"), "another source")
+        self.assertTrue(self.path("out.imgtool-partial").exists())
+
+    def test_a_refused_capture_leaves_no_mapfile(self):
+        out, mapfile = self.dense_image(MiB, "out"), self.path("map")
+        self.assert_refused(self.imgtool("capture", self.dense_image(MiB), out,
+                                         f"--mapfile={mapfile}"), out, "--force")
+        self.assertFalse(mapfile.exists())
+
     def test_without_a_mapfile_nothing_is_left(self):
         image = self.dense_image(8 * MiB)
         for args in (["burn", image, self.path("out")], ["capture", image, self.path("out")]):
@@ -92,6 +131,35 @@ class Signals(ResumeTestCase):
             self.assertEqual(process.wait(30), 128 + number)
             self.assertLess(time.monotonic() - began, PROMPT_S)
             self.assertEqual(list(self.dir.glob("out*")), [])
+
+    def test_before_a_pipe_says_anything(self):
+        """Also where it has no other end yet."""
+        fifo = self.path("fifo")
+        os.mkfifo(fifo)
+        for source in ("-", fifo):
+            for command in (["hash", source], ["convert", source, self.path("out")]):
+                process = self.start_imgtool(*command)
+                self.wait_until_asleep(process)
+                began = time.monotonic()
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(process.wait(30), 130, command)
+                self.assertLess(time.monotonic() - began, PROMPT_S)
+
+    def wait_until_asleep(self, process):
+        """It handles SIGINT, and waits for something."""
+        def asleep():
+            status = dict(line.split(":\t", 1) for line in place.read_text().splitlines())
+            caught = int(status["SigCgt"], 16) & (1 << (signal.SIGINT - 1))
+            return caught and status["State"].startswith("S")
+        place = pathlib.Path("/proc", str(process.pid), "status")
+        wait_until(asleep, "its wait")
+
+    def test_while_it_compresses(self):
+        source = self.dense_image(256 * MiB)
+        job = self.job("compress", "--codec=zstd", "--level=19", source, self.path("out.qcow2"))
+        job.wait_for("write")
+        result = self.interrupt(job, signal.SIGINT)
+        self.assertEqual(result.code, 130, f"\n{result!r}")
 
     def test_verify_and_hash_stop_too(self):
         image = self.dense_image(12 * MiB)

@@ -17,7 +17,7 @@ using Ranges = std::vector<ByteRange>;
 class RescueSourceTest : public EngineTest {
  protected:
   std::vector<std::byte> rescue(PatternSource& disk, std::uint32_t sector, ByteRange range) {
-    RescueSource source(disk, sector, [this](ByteRange bad) { lost_.push_back(bad); });
+    RescueSource source(disk, sector, [this](ByteRange bad, auto) { lost_.push_back(bad); });
     const AlignedMemory memory(range.length);
     std::fill(memory.bytes().begin(), memory.bytes().end(), std::byte{0xaa});
     const auto count = run_task(ring(), source.read(range, memory.buffer()));
@@ -110,7 +110,7 @@ TEST_P(RescueSourceTest, ADiskThatWentAwayIsNotABadSector) {
 
 TEST_P(RescueSourceTest, ShowsTheDisksExtents) {
   PatternSource disk(ring(), {{{0, 4096}, ExtentKind::data}, {{4096, 4096}, ExtentKind::hole}});
-  RescueSource source(disk, 512, [](ByteRange) {});
+  RescueSource source(disk, 512, [](ByteRange, auto) {});
   EXPECT_EQ(source.size(), 8192U);
   EXPECT_EQ(source.extent_at(5000), disk.extent_at(5000));
   EXPECT_EQ(source.name(), disk.name());

@@ -1,0 +1,39 @@
+#include "imgtool/output_path.hpp"
+
+#include <filesystem>
+
+#include <fmt/format.h>
+
+#include "io/device_usage.hpp"
+#include "io/error.hpp"
+#include "io/output_file.hpp"
+
+namespace imgtool {
+namespace {
+
+// The same for all names of a file that is not there yet.
+std::string spelled_out(const std::string& path) {
+  std::error_code error;
+  const auto full = std::filesystem::weakly_canonical(path, error);
+  return error ? path : full.string();
+}
+
+}  // namespace
+
+void check_output_path(const std::string& path, const std::vector<std::string>& others,
+                       const io::DeviceInventory& inventory) {
+  if (path == "-") return;
+  const io::DeviceUsage usage(inventory);
+  for (const std::string& name : {path, io::OutputFile::partial_path_of(path)}) {
+    for (const std::string& other : others) {
+      if (spelled_out(name) != spelled_out(other)) continue;
+      throw io::Error::refusal(
+          path, fmt::format("is written as {}, which this job needs for something else", name));
+    }
+    if (!io::exists(name)) continue;
+    const auto reasons = usage.reasons_not_to_write(name, others);
+    if (!reasons.empty()) throw io::Error::refusal(name, reasons.front().phrase());
+  }
+}
+
+}  // namespace imgtool
