@@ -15,17 +15,18 @@ constexpr std::uint64_t page = io::buffer_alignment;
 
 }  // namespace
 
-DiskView::DiskView(io::Ring& ring, io::Source& source)
-    : DiskView(ring, source, io::ByteRange{0, source.size().value_or(0)}) {
+DiskView::DiskView(io::Ring& ring, io::Source& source, const io::StopFlag* stop)
+    : DiskView(ring, source, stop, io::ByteRange{0, source.size().value_or(0)}) {
   assert(source.seekable());
 }
 
-DiskView::DiskView(io::Ring& ring, io::Source& source, io::ByteRange window)
-    : ring_(ring), source_(source), window_(window), memory_(page) {}
+DiskView::DiskView(io::Ring& ring, io::Source& source, const io::StopFlag* stop,
+                   io::ByteRange window)
+    : ring_(ring), source_(source), stop_(stop), window_(window), memory_(page) {}
 
 DiskView DiskView::part(io::ByteRange range) const {
   assert(holds(range.offset, range.length));
-  return {ring_, source_, io::ByteRange{begin() + range.offset, range.length}};
+  return {ring_, source_, stop_, io::ByteRange{begin() + range.offset, range.length}};
 }
 
 std::vector<std::byte> DiskView::read(std::uint64_t offset, std::size_t length) {
@@ -41,6 +42,9 @@ std::vector<std::byte> DiskView::read(std::uint64_t offset, std::size_t length) 
 }
 
 void DiskView::fill(std::uint64_t begin, std::uint64_t end) {
+  if (stop_ != nullptr && stop_->load() != 0) {
+    throw io::Error(io::ErrorKind::cancelled, name(), "stopped");
+  }
   const std::uint64_t source_end = source_.size().value_or(0);
   const std::uint64_t from = io::align_down(begin, page);
   const io::ByteRange wanted =

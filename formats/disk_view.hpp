@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "io/buffer_pool.hpp"
+#include "io/observer.hpp"
 #include "io/source.hpp"
 
 namespace formats {
@@ -17,8 +18,9 @@ namespace formats {
 // beginning of the window.
 class DiskView {
  public:
-  // All of a seekable `source`. Both outlive the view.
-  DiskView(io::Ring& ring, io::Source& source);
+  // All of a seekable `source`. All outlive the view. `stop`, when it is set, ends the next read
+  // with ErrorKind::cancelled.
+  DiskView(io::Ring& ring, io::Source& source, const io::StopFlag* stop = nullptr);
 
   // The bytes of `range` alone, which lies inside this view: a partition, a logical volume.
   [[nodiscard]] DiskView part(io::ByteRange range) const;
@@ -28,6 +30,7 @@ class DiskView {
   [[nodiscard]] std::uint64_t begin() const noexcept { return window_.offset; }
   [[nodiscard]] io::Ring& ring() const noexcept { return ring_; }
   [[nodiscard]] io::Source& source() const noexcept { return source_; }
+  [[nodiscard]] const io::StopFlag* stop() const noexcept { return stop_; }
   [[nodiscard]] const std::string& name() const { return source_.name(); }
 
   // `length` bytes at `offset`. Throws ErrorKind::format when they do not lie inside the window,
@@ -40,11 +43,12 @@ class DiskView {
   }
 
  private:
-  DiskView(io::Ring& ring, io::Source& source, io::ByteRange window);
+  DiskView(io::Ring& ring, io::Source& source, const io::StopFlag* stop, io::ByteRange window);
   void fill(std::uint64_t begin, std::uint64_t end);
 
   io::Ring& ring_;
   io::Source& source_;
+  const io::StopFlag* stop_;
   io::ByteRange window_;
   io::AlignedMemory memory_;  // what was read last, from a page boundary of the source on
   io::ByteRange cached_{};    // of the source

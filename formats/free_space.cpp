@@ -217,7 +217,7 @@ class Search {
       return;
     }
     filesystems::VolumeSource source(disk_.source(), physical.begin(), volume);
-    DiskView view(disk_.ring(), source);
+    DiskView view(disk_.ring(), source, disk_.stop());
     const std::uint64_t first = physical.begin() + volume.segments.front().stripes.front();
     Container container{std::move(name), {first, volume.size}, filesystems::probe(view, {}), {}};
     container.free = moved(container.file_system.free, volume, physical.begin());

@@ -50,20 +50,32 @@ void BurnJob::run() {
     check_tables();
     start_targets();
     wipe_heads();
-    copy_rest();
-    std::vector<std::size_t> all(targets_.size());
-    std::iota(all.begin(), all.end(), 0);
-    const Content content{image_.seekable() ? &image_ : nullptr, ledger_, all};
-    verify_and_mend(content, {io::range_between(head_->bytes().size(), size_)});
-    check_digest();
-    fit_tables();
-    write_heads();
-    finish_targets();
+    if (any_live()) copy_rest();
+    if (any_live()) complete();
   } catch (...) {
     collect_results();
     throw;
   }
   collect_results();
+}
+
+// All of the image but its head is on the targets that are left.
+void BurnJob::complete() {
+  std::vector<std::size_t> all(targets_.size());
+  std::iota(all.begin(), all.end(), 0);
+  const Content content{image_.seekable() ? &image_ : nullptr, ledger_, all};
+  verify_and_mend(content, {io::range_between(head_->bytes().size(), size_)});
+  if (!any_live()) return;
+  check_digest();
+  if (options_.check_image) options_.check_image();
+  fit_tables();
+  write_heads();
+  finish_targets();
+}
+
+bool BurnJob::any_live() const {
+  return std::any_of(copies_.begin(), copies_.end(),
+                     [](const io::CopyTarget& copy) { return copy.live(); });
 }
 
 void BurnJob::throw_if_stopped() const {
@@ -99,6 +111,9 @@ void BurnJob::read_head() {
     count = io::run_task(ring_, image_.read(range, memory.buffer()), [this] { observer_.tick(); });
   }
   throw_if_stopped();
+  if (options_.refuse_empty && count == 0) {
+    throw io::Error::format(image_.name(), 0, "ended before its first byte");
+  }
   size_ = image_.size().value_or(count);
   head_.emplace(image_.name(), std::move(memory), count);
 }
@@ -220,7 +235,8 @@ void BurnJob::verify_and_mend(const Content& content, const std::vector<io::Byte
       rewrite(*content.source, medium);
       if (!copies_[medium.index].live()) continue;
       const std::vector<io::ByteRange> again = medium.bad_chunks;
-      auto bad = find_bad(content, {{medium.source, medium.index}}, again);
+      sources.push_back(this->medium(medium.index));  // nothing of it may be cached
+      auto bad = find_bad(content, {{sources.back().get(), medium.index}}, again);
       still_bad.insert(still_bad.end(), bad.begin(), bad.end());
     }
     media = std::move(still_bad);
@@ -240,6 +256,7 @@ std::vector<io::Medium> BurnJob::find_bad(const Content& content, std::vector<io
   for (io::Medium& medium : media) {
     results_[medium.index].bad_ranges = verifier.locate(medium, most_bad_ranges);
   }
+  throw_if_stopped();
   if (!media.empty() && options.sample) {
     // A sample that shows one bad chunk says nothing good about the chunks it did not look at.
     options_.verify = VerifyMode::full;

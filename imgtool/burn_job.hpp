@@ -30,6 +30,9 @@ struct BurnJobOptions {
   std::optional<io::DigestAlgorithm> algorithm;  // of the image's content
   std::string expected_digest;                   // hex; empty: only compute it
   TableOptions table;
+  // Throws io::Error when the image is not what it was; asked before the targets look complete.
+  std::function<void()> check_image{};
+  bool refuse_empty = false;  // of a pipe that nothing came through, nobody knows why
 };
 
 // What became of one target, for the report.
@@ -69,6 +72,8 @@ class BurnJob {
   void copy_rest();
   void check_digest();
   void check_tables();
+  void complete();
+  [[nodiscard]] bool any_live() const;
   void fit_tables();
   void write_heads();
   void write_head(std::vector<io::Patch> patches, const std::vector<std::size_t>& targets);

@@ -10,11 +10,13 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "imgtool/human.hpp"
 #include "imgtool/journal_file.hpp"
+#include "imgtool/output_path.hpp"
 #include "io/error.hpp"
 #include "io/file_source.hpp"
 
@@ -72,7 +74,7 @@ BurnTarget::BurnTarget(std::string path, const std::vector<std::string>& images,
   if (kind == io::FileKind::block_device) {
     open_device(inventory, usage, images);
   } else {
-    open_file();
+    open_file(images, inventory);
   }
   check_serial();
   check_size();
@@ -117,14 +119,16 @@ bool BurnTarget::try_open_exclusively() {
   return true;
 }
 
-void BurnTarget::open_file() {
+void BurnTarget::open_file(const std::vector<std::string>& images,
+                           const io::DeviceInventory& inventory) {
   capacity_ = largest_file;
   const std::string full = std::filesystem::absolute(path_).lexically_normal().string();
   const bool would_be_made = ::access(path_.c_str(), F_OK) != 0;
   if (would_be_made && full.starts_with("/dev/") && !full.starts_with("/dev/shm/")) {
     throw io::Error::refusal(path_, "there is no such disk (imgtool devices lists them)");
   }
-  if (::access(path_.c_str(), F_OK) != 0) {
+  if (would_be_made) {
+    check_output_path(path_, images, inventory);
     output_ = std::make_unique<io::OutputFile>(
         path_, false,
         options_.resume ? io::OutputFile::Start::resume : io::OutputFile::Start::empty);
@@ -135,7 +139,20 @@ void BurnTarget::open_file() {
                              "exists already; --force overwrites it in place, as a disk would be");
   }
   file_ = io::File(path_, O_RDWR);
+  lock_file();
   size_before_ = file_.size();
+}
+
+// Two that write one file would both find what they wrote, and the file would be neither's.
+void BurnTarget::lock_file() {
+  // The kernel lets go of a killed io_uring job's files only some time after it is gone.
+  const auto deadline = std::chrono::steady_clock::now() + patience;
+  while (::flock(file_.fd(), LOCK_EX | LOCK_NB) != 0) {
+    if (std::chrono::steady_clock::now() >= deadline) {
+      throw io::Error::refusal(path_, "another imgtool is writing it");
+    }
+    std::this_thread::sleep_for(retry_pause);
+  }
 }
 
 void BurnTarget::check_serial() const {
@@ -184,8 +201,8 @@ std::string BurnTarget::description() const {
                      device_->serial.empty() ? "unknown" : device_->serial, human_size(capacity_));
 }
 
-std::string BurnTarget::identity_text() const {
-  return device_ ? disk_identity(*device_) : file_identity(path_);
+std::string BurnTarget::identity_text() {
+  return device_ ? disk_identity(*device_) : kept_file_identity(path_, file());
 }
 
 void BurnTarget::start(io::Ring& ring) {

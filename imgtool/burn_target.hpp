@@ -57,7 +57,7 @@ class BurnTarget {
   [[nodiscard]] std::string description() const;
 
   // The same whenever it is the same disk or file: for a mapfile.
-  [[nodiscard]] std::string identity_text() const;
+  [[nodiscard]] std::string identity_text();
 
   // Makes it ready to be written through `ring`: gives a file its length, discards a disk when
   // asked to. Throws io::Error.
@@ -80,7 +80,8 @@ class BurnTarget {
   void open_device(const io::DeviceInventory& inventory, const io::DeviceUsage& usage,
                    const std::vector<std::string>& images);
   [[nodiscard]] bool try_open_exclusively();
-  void open_file();
+  void open_file(const std::vector<std::string>& images, const io::DeviceInventory& inventory);
+  void lock_file();
   void check_serial() const;
   void check_size() const;
 

@@ -20,6 +20,7 @@
 #include "io/error.hpp"
 #include "io/file_target.hpp"
 #include "io/pipe_target.hpp"
+#include "io/task_group.hpp"
 
 namespace imgtool {
 namespace {
@@ -88,7 +89,7 @@ void CaptureJob::stop_behind_partitions() {
   const io::BlockDevice* device = inventory_.find_path(options_.device);
   std::optional<std::uint64_t> sector;
   if (device != nullptr) sector = device->logical_sector_bytes;
-  formats::DiskView view(ring_, source());
+  formats::DiskView view(ring_, source(), &stop_flag());
   const auto layout = formats::partitions::read_layout_of_disk(view, sector);
   const std::uint64_t end = layout.end_of_partitions();
   if (end == 0 || end > size_) {
@@ -333,7 +334,11 @@ void CaptureJob::copy(io::CopyObserver& observer) {
     throw io::Error(io::ErrorKind::cancelled, options_.device, "stopped");
   }
   if (copies_.front().error) throw *copies_.front().error;
-  if (digest) digest_ = digest->hex();
+  if (digest) {
+    const std::uint64_t padding = image_ ? image_->disk_size(size_) - size_ : 0;
+    if (padding > 0) io::run_task(ring_, digest->update_zeros({size_, padding}));
+    digest_ = digest->hex();
+  }
   if (recorder) bmap_ = recorder->take(size_);
 }
 

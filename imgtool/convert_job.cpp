@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include "formats/bmap/recorder.hpp"
-#include "formats/qcow2/create_options.hpp"
 #include "formats/qcow2/header.hpp"
 #include "imgtool/disk_space.hpp"
 #include "imgtool/human.hpp"
@@ -54,12 +53,6 @@ void ConvertJob::open_output() {
                                           backing_ ? &backing_->image() : nullptr, stop_flag());
 }
 
-// Of the image's disk, that shows `size` bytes of content.
-std::uint64_t ConvertJob::padded_size(std::uint64_t size) const {
-  const bool qcow2 = output_->plan().format == formats::Format::qcow2;
-  return qcow2 ? formats::qcow2::virtual_size_for(size) : size;
-}
-
 std::vector<std::string> ConvertJob::read_paths() const {
   std::vector<std::string> paths = source_.paths();
   if (backing_) {
@@ -70,7 +63,7 @@ std::vector<std::string> ConvertJob::read_paths() const {
 
 // burn would find a map of another size beside the image.
 void ConvertJob::check_size_for_bmap(std::uint64_t size) const {
-  if (padded_size(size) == size) return;
+  if (output_->disk_size(size) == size) return;
   throw io::Error(io::ErrorKind::unsupported, options_.source,
                   fmt::format("has {} bytes, and qcow2 counts in sectors of 512, so no block map "
                               "fits; make a raw or zst image, or leave out --bmap-out",
@@ -149,7 +142,7 @@ void ConvertJob::copy(io::CopyObserver& observer) {
   if (copies_.front().error) throw *copies_.front().error;
   size_ = input().seekable() ? input().size().value() : copier.stream_end();
   if (digest) {
-    const std::uint64_t padding = padded_size(size_) - size_;
+    const std::uint64_t padding = output_->disk_size(size_) - size_;
     if (padding > 0) io::run_task(ring_, digest->update_zeros({size_, padding}));
     digest_ = digest->hex();
   }

@@ -69,7 +69,6 @@ class ConvertJob {
   void open_output();
   // Of all files that are read.
   [[nodiscard]] std::vector<std::string> read_paths() const;
-  [[nodiscard]] std::uint64_t padded_size(std::uint64_t size) const;
   [[nodiscard]] bool is_about_image_file(const io::Error& error) const;
   void find_unused();
   void look_for_more_than_the_disk();

@@ -125,6 +125,10 @@ std::vector<io::QueueLimits> ImageOutput::queues() const {
   return {in_place_->queue()};
 }
 
+std::uint64_t ImageOutput::disk_size(std::uint64_t size) const {
+  return plan_.format == Format::qcow2 ? formats::qcow2::virtual_size_for(size) : size;
+}
+
 void ImageOutput::start() {
   if (pipe_.is_open()) {
     pipe_target_ = std::make_unique<io::PipeTarget>(ring_, pipe_, stop_);

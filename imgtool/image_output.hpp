@@ -91,6 +91,8 @@ class ImageOutput {
   [[nodiscard]] std::vector<std::string> disks() const;
   // Their queues, for choose_copy_options().
   [[nodiscard]] std::vector<io::QueueLimits> queues() const;
+  // Of the new image's disk, for `size` bytes of content: qcow2 fills the last sector up.
+  [[nodiscard]] std::uint64_t disk_size(std::uint64_t size) const;
 
   // Makes the target. Throws io::Error.
   void start();

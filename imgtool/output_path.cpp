@@ -9,16 +9,13 @@
 #include "io/output_file.hpp"
 
 namespace imgtool {
-namespace {
 
-// The same for all names of a file that is not there yet.
 std::string spelled_out(const std::string& path) {
   std::error_code error;
-  const auto full = std::filesystem::weakly_canonical(path, error);
+  const auto absolute = std::filesystem::absolute(path, error);
+  const auto full = std::filesystem::weakly_canonical(absolute, error);
   return error ? path : full.string();
 }
-
-}  // namespace
 
 void check_output_path(const std::string& path, const std::vector<std::string>& others,
                        const io::DeviceInventory& inventory) {

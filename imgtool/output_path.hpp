@@ -8,6 +8,9 @@
 
 namespace imgtool {
 
+// The same for all names of a file, be it there or not.
+[[nodiscard]] std::string spelled_out(const std::string& path);
+
 // For a file that is to be made or replaced; "-" is none. Refuses (io::Error) when it, or the
 // partial file that it is until it is complete, is in use, or shares storage with one of `others`
 // or has its name.

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include "imgtool/signals.hpp"
 #include "io/device_usage.hpp"
 #include "io/digest.hpp"
 #include "io/error.hpp"
@@ -53,10 +54,10 @@ UnusedSpace::UnusedSpace(io::Ring& ring, io::Source& disk, formats::FreeSpaceOpt
     : ring_(ring), disk_(disk), options_(std::move(options)) {
   // The witnesses are known after the first look only; the second proves that they are as old as
   // the map.
-  formats::DiskView first(ring_, disk_);
+  formats::DiskView first(ring_, disk_, &stop_flag());
   found_ = formats::find_free_space(first, options_);
   witnesses_ = read_witnesses();
-  formats::DiskView second(ring_, disk_);
+  formats::DiskView second(ring_, disk_, &stop_flag());
   const formats::FreeSpace again = formats::find_free_space(second, options_);
   if (again.free != found_.free || again.witnesses != found_.witnesses) {
     throw io::Error(io::ErrorKind::system, disk_.name(), changed_text);
@@ -68,7 +69,7 @@ std::unique_ptr<io::ZeroRanges> UnusedSpace::filter(io::Source& source, std::uin
 }
 
 std::vector<std::vector<std::byte>> UnusedSpace::read_witnesses() {
-  formats::DiskView view(ring_, disk_);
+  formats::DiskView view(ring_, disk_, &stop_flag());
   std::vector<std::vector<std::byte>> content;
   content.reserve(found_.witnesses.size());
   for (const io::ByteRange& range : found_.witnesses) {

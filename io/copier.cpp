@@ -50,6 +50,7 @@ void Copier::run(std::vector<ByteRange> todo) {
   passes_.clear();
   own_pass_buffers_.clear();
 
+  if (must_stop()) return;  // then no phase came to its end
   for (const std::size_t member : members) {
     if (targets_[member].live()) observer_.end(phase, targets_[member].index);
   }
@@ -70,7 +71,7 @@ Task<> Copier::copy_lane(Pass& pass, Buffer buffer) {
   } catch (...) {
     abandoned_ = true;
     if (content_digest_ != nullptr) content_digest_->abandon();
-    for (const CopyTarget& copy : targets_) copy.target->abandon();
+    abandon_targets();
     throw;
   }
   // Chunks that were not handed out never reach the digest.
@@ -213,10 +214,16 @@ void Copier::fail(std::size_t index, const Error& error) {
   if (!any_left) abandoned_ = true;
 }
 
+void Copier::abandon_targets() {
+  for (const CopyTarget& copy : targets_) {
+    if (copy.target != nullptr) copy.target->abandon();  // else it failed before it was made
+  }
+}
+
 void Copier::tick() {
   observer_.tick();
   if (stop_.load() != 0) {  // nobody waits for what is still to be compressed
-    for (const CopyTarget& copy : targets_) copy.target->abandon();
+    abandon_targets();
   }
   const auto now = Ring::Clock::now();
   if (checkpoints_running_ > 0 || now - last_checkpoint_ < checkpoint_interval) return;

@@ -96,6 +96,7 @@ class Copier {
   void fail(std::size_t index, const Error& error);
   [[nodiscard]] bool must_stop() const;
 
+  void abandon_targets();
   void tick();
   Task<> checkpoint(std::size_t index);
   Task<> flush_target(std::size_t index);

@@ -264,6 +264,7 @@ void DeviceInventory::scan_disk(const std::string& name) {
   device.kind = kind_of(name, device.sysfs);
   if (device.kind == DeviceKind::loop) {
     device.backing_file = read_name(device.sysfs + "/loop/backing_file");
+    device.backing_offset = read_number(device.sysfs + "/loop/offset").value_or(0);
   }
   if (is_unused_slot(device)) {
     devices_.push_back(std::move(device));

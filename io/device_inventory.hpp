@@ -75,6 +75,7 @@ struct BlockDevice {
   std::vector<std::string> slaves;      // kernel names of what it is stacked on
   MapperInfo mapper;
   std::string raid_level;                   // md: "raid1"
+  std::uint64_t backing_offset = 0;         // of a loop device: where in it its first byte is
   std::optional<std::string> backing_file;  // of a loop device; " (deleted)" at the end is ours
 
   [[nodiscard]] std::string stable_path() const { return links.empty() ? path : links.front(); }

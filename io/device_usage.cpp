@@ -211,7 +211,27 @@ std::vector<DeviceUse> DeviceUsage::uses(const BlockDevice& device) const {
   for (DeviceUse& use : Walk(*this).run(device)) {
     uses.push_back(std::move(use));
   }
+  add_uses_of_same_bytes(device, uses);
   return uses;
+}
+
+// Whoever has another loop device over the same file mounted would be written over as well.
+void DeviceUsage::add_uses_of_same_bytes(const BlockDevice& device,
+                                         std::vector<DeviceUse>& uses) const {
+  for (const BlockDevice& other : inventory_.devices()) {
+    if (&other == &device || !stack_.show_same_bytes(device, other)) {
+      continue;
+    }
+    for (DeviceUse& use : Walk(*this).run(other)) {
+      const bool is_itself = use.kind == DeviceUseKind::loop && use.detail == device_label(device);
+      const bool known = std::any_of(uses.begin(), uses.end(), [&](const DeviceUse& one) {
+        return one.kind == use.kind && one.detail == use.detail;
+      });
+      if (!is_itself && !known) {
+        uses.push_back(std::move(use));
+      }
+    }
+  }
 }
 
 std::vector<DeviceUse> DeviceUsage::uses_of_file(const std::string& path) const {

@@ -43,6 +43,8 @@ class DeviceUsage {
  private:
   class Walk;
 
+  void add_uses_of_same_bytes(const BlockDevice& device, std::vector<DeviceUse>& uses) const;
+
   void find_mounts();
   void find_swaps();
   void find_system();

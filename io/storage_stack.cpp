@@ -89,6 +89,19 @@ std::optional<FileIdentity> StorageStack::backing(const BlockDevice& loop) const
   return found == backing_.end() ? std::nullopt : std::optional(found->second);
 }
 
+bool StorageStack::show_same_bytes(const BlockDevice& a, const BlockDevice& b) const {
+  const auto shown = [](const BlockDevice& loop) {
+    return ByteRange{loop.backing_offset, loop.size_bytes};
+  };
+  const auto below_a = backing(a);
+  const auto below_b = backing(b);
+  if (below_a && below_b && *below_a == *below_b) {
+    return !intersection(shown(a), shown(b)).empty();
+  }
+  return (below_a && *below_a == FileIdentity{true, b.number, 0}) ||
+         (below_b && *below_b == FileIdentity{true, a.number, 0});
+}
+
 // A device as a mount's source names it: by node, or, where /dev lacks that node (containers),
 // by the name that the kernel or device-mapper has for it.
 const BlockDevice* StorageStack::device_called(const std::string& source) const {
@@ -263,7 +276,10 @@ bool StorageStack::share_storage(const std::string& a, const std::string& b) con
   if (!identity_a || !identity_b) {
     return false;
   }
-  return identity_a == identity_b || below(a).has(*identity_b) || below(b).has(*identity_a);
+  const BlockDevice* device_a = inventory_.find_path(a);
+  const BlockDevice* device_b = inventory_.find_path(b);
+  return identity_a == identity_b || below(a).has(*identity_b) || below(b).has(*identity_a) ||
+         (device_a != nullptr && device_b != nullptr && show_same_bytes(*device_a, *device_b));
 }
 
 }  // namespace io

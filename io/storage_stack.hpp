@@ -39,6 +39,9 @@ class StorageStack {
   [[nodiscard]] std::optional<FileIdentity> identity(const std::string& path) const;
   // What a loop device shows; nothing for other devices and detached ones.
   [[nodiscard]] std::optional<FileIdentity> backing(const BlockDevice& loop) const;
+  // Whether two devices show the same bytes of a file or a device, all or some: two loop devices,
+  // or one and the device that it shows.
+  [[nodiscard]] bool show_same_bytes(const BlockDevice& a, const BlockDevice& b) const;
   // The devices that a mounted file system is on, all of them for btrfs.
   [[nodiscard]] std::set<const BlockDevice*> devices_of(const Mount& mount) const;
 

@@ -84,7 +84,7 @@ void Verifier::run(std::vector<Medium>& media, const std::vector<ByteRange>& ran
   }
   tasks_.run([this] { observer_.tick(); });
   for (Medium& medium : media) {
-    observer_.end(Phase::verify, medium.index);
+    if (stop_.load() == 0) observer_.end(Phase::verify, medium.index);
     std::sort(medium.bad_chunks.begin(), medium.bad_chunks.end(),
               [](const ByteRange& a, const ByteRange& b) { return a.offset < b.offset; });
   }
@@ -93,6 +93,7 @@ void Verifier::run(std::vector<Medium>& media, const std::vector<ByteRange>& ran
 Task<> Verifier::verify_lane(Medium& medium, Cursor& cursor, Buffer buffer) {
   while (const auto chunk = next_chunk(cursor)) {
     co_await rate_.pace(ring_, chunk->length, stop_);
+    if (stop_.load() != 0) co_return;
     try {
       co_await learn(*chunk, buffer);
     } catch (...) {
@@ -146,8 +147,8 @@ Task<bool> Verifier::is_as_recorded(Medium& medium, ByteRange chunk, Buffer buff
 std::vector<ByteRange> Verifier::locate(Medium& medium, std::size_t limit) {
   std::vector<ByteRange> found;
   for (const ByteRange& chunk : medium.bad_chunks) {
-    if (found.size() >= limit) break;
-    run_task(ring_, locate_in_chunk(medium, chunk, found));
+    if (found.size() >= limit || stop_.load() != 0) break;
+    run_task(ring_, locate_in_chunk(medium, chunk, found), [this] { observer_.tick(); });
   }
   if (found.size() > limit) found.resize(limit);
   return found;
@@ -168,10 +169,11 @@ Task<> Verifier::locate_in_chunk(Medium& medium, ByteRange chunk, std::vector<By
     append_difference(found, chunk);
     co_return;
   }
-  for (const ByteRange& range : differences(expected.bytes().first(chunk.length),
-                                            actual.bytes().first(chunk.length), chunk.offset)) {
-    append_difference(found, range);
-  }
+  const auto different = differences(expected.bytes().first(chunk.length),
+                                     actual.bytes().first(chunk.length), chunk.offset);
+  // A medium that reads well now did not when it was looked at.
+  if (different.empty()) append_difference(found, chunk);
+  for (const ByteRange& range : different) append_difference(found, range);
 }
 
 }  // namespace io

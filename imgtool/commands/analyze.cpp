@@ -123,7 +123,7 @@ ImageAnalysis analyze(const AnalyzeOptions& o, Pages& pages) {
   analysis.allocated = formats::read_facts(o.path, image->format(), false).front().allocated_size;
   analysis.map = formats::stored_map(*image);
   if (o.deep) read_all_data(*ring, o, open, analysis.map);
-  formats::DiskView disk(*ring, *image);
+  formats::DiskView disk(*ring, *image, &stop_flag());
   analysis.block_device = io::status_of(o.path).kind == io::FileKind::block_device;
   formats::FreeSpaceOptions options;
   const io::DeviceInventory inventory;

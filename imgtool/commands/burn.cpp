@@ -16,6 +16,7 @@
 #include "imgtool/image_source.hpp"
 #include "imgtool/job.hpp"
 #include "imgtool/journal_file.hpp"
+#include "imgtool/output_path.hpp"
 #include "imgtool/report.hpp"
 #include "imgtool/signals.hpp"
 #include "imgtool/usage_error.hpp"
@@ -120,7 +121,7 @@ bool same_place(const std::string& a, const std::string& b) {
     const io::FileIdentity identity = io::status_of(a).identity;
     return identity == io::status_of(b).identity;
   }
-  return std::filesystem::weakly_canonical(a) == std::filesystem::weakly_canonical(b);
+  return spelled_out(a) == spelled_out(b);
 }
 
 void refuse_doubles(const std::vector<std::string>& paths) {
@@ -160,6 +161,11 @@ std::vector<std::unique_ptr<BurnTarget>> open_targets(const BurnOptions& o,
   std::vector<std::unique_ptr<BurnTarget>> targets;
   targets.reserve(o.targets.size());
   for (const std::string& path : o.targets) {
+    for (const auto& other : targets) {
+      if (!usage.stack().share_storage(path, other->path())) continue;
+      throw UsageError(fmt::format("burn: what is written to {} would be written to {}, too",
+                                   other->path(), path));
+    }
     targets.push_back(std::make_unique<BurnTarget>(path, image.paths(), inventory, usage, options));
   }
   return targets;
@@ -185,6 +191,8 @@ BurnJobOptions job_options(const BurnOptions& o, ImageSource& image,
   options.copy = choose_copy_options(o.tuning, image.source().size(), queues, image.cluster_size());
   options.verify = o.verify;
   options.table = o.table;
+  options.check_image = [&image] { image.check_unchanged(); };
+  options.refuse_empty = image.is_raw_pipe();
   if (o.digest) {
     options.algorithm = o.digest->algorithm;
     options.expected_digest = o.digest->hex;
@@ -204,7 +212,8 @@ int run_burn(const Arguments& arguments) {
   check(o);
   refuse_doubles(o.targets);
 
-  const auto ring = make_ring(o.job, static_cast<unsigned>(32 * o.targets.size()));
+  const unsigned requests = std::max(32U, o.tuning.depth.value_or(0));  // of one target
+  const auto ring = make_ring(o.job, requests * static_cast<unsigned>(o.targets.size()));
   o.opening.direct = o.target.direct != Direct::off;
   ImageSource image(*ring, o.image, o.opening, stop_flag());
   if (o.mapfile && !image.source().seekable()) {
@@ -219,9 +228,13 @@ int run_burn(const Arguments& arguments) {
   if (image.source().seekable()) {
     for (const auto& target : targets) tables.check(image.source(), true, *target);
   }
+  const BurnJobOptions options = job_options(o, image, targets);
   ask(o, targets);
   std::optional<JournalFile> journal;
   if (o.mapfile) {
+    auto others = image.paths();
+    others.push_back(o.targets.front());
+    check_output_path(*o.mapfile, others, io::DeviceInventory());
     const JobIdentity identity{image_identity(*ring, image), targets.front()->identity_text(),
                                image.source().size().value_or(0)};
     journal.emplace(*o.mapfile, identity, o.resume);
@@ -230,7 +243,6 @@ int run_burn(const Arguments& arguments) {
   Progress progress(o.targets, o.job);
   const auto begin = std::chrono::steady_clock::now();
   if (map) progress.say(fmt::format("block map: {}", map->path));
-  const BurnJobOptions options = job_options(o, image, targets);
   BurnJob job(*ring, content, targets, options, progress, stop_flag());
   if (journal) {
     job.keep_journal(0, journal->journal(), [&](io::Journal&) { journal->save(); });
@@ -240,7 +252,6 @@ int run_burn(const Arguments& arguments) {
       check_content(*ring, image.source(), *map, options.copy, progress);
     }
     job.run();
-    image.check_unchanged();
   } catch (const io::Error&) {
     progress.finish();
     if (journal) targets.front()->keep_for_resume();
@@ -248,6 +259,10 @@ int run_burn(const Arguments& arguments) {
     throw;
   }
   progress.finish();
+  if (journal && job.results().front().error) {
+    targets.front()->keep_for_resume();
+    complain(journal->advice());
+  }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   return report_burn({o.image, o.verify, seconds.count()}, job, targets, line.common().json);
 }

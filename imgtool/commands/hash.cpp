@@ -34,7 +34,7 @@ int run_hash(const Arguments& arguments) {
   line.example("imgtool hash --algorithm xxh3 /dev/sdb", "a fast digest of a disk");
   if (const auto exit = line.parse(arguments)) return *exit;
 
-  const auto ring = make_ring(job, 32);
+  const auto ring = make_ring(job, std::max(32U, tuning.depth.value_or(0)));
   ImageSource image(*ring, path, opening, stop_flag());
   Progress progress({path}, job);
   const auto options = choose_copy_options(tuning, image.source().size(), {}, image.cluster_size());

@@ -84,10 +84,10 @@ void compare(io::Verifier& verifier, std::vector<Comparison>& targets, std::uint
   }
 }
 
-// What burn changed on a disk of another size is no difference.
+// What burn changed, for a disk of another size or to grow a partition, is no difference.
 void look_at_table(io::Ring& ring, io::Source& image, Comparison& target) {
   const std::uint64_t size = target.file.size();
-  if (size == image.size() || target.medium.read_error || target.differences.empty() ||
+  if (target.medium.read_error || target.differences.empty() ||
       target.differences.size() >= most_differences) {
     return;
   }

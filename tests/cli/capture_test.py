@@ -149,6 +149,11 @@ class Options(CaptureTestCase):
         expected = self.imgtool_ok("hash", out, "--algorithm=xxh3").out.split()[0]
         self.assertEqual(report["digest"], expected)
 
+    def test_digest_of_an_odd_size_is_of_the_new_disk(self):
+        content, out = self.dense_image(MiB + 700), self.path("out.qcow2")
+        text = self.imgtool_ok("capture", content, out, "--digest=sha256").out
+        self.assertEqual(text.splitlines()[-1] + "\n", self.imgtool_ok("hash", out).out)
+
     def test_digest_as_text_is_what_sha256sum_reads(self):
         content, out = self.half_sparse_image(2 * MiB), self.path()
         result = self.imgtool_ok("capture", content, out, "--digest=sha256")
