@@ -105,7 +105,11 @@ std::uint64_t SourceDisk::size() const {
 }
 
 std::string SourceDisk::absolute_path() const {
-  return std::filesystem::canonical(options_.source).string();
+  namespace fs = std::filesystem;
+  const fs::path path = fs::absolute(options_.source);
+  if (source_.paths().size() == 1) return fs::canonical(path).string();
+  // What it names is looked for beside the name it was opened by, not beside what a link leads to.
+  return (fs::canonical(path.parent_path()) / path.filename()).string();
 }
 
 void SourceDisk::refuse_other_formats() const {
