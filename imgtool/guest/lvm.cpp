@@ -54,6 +54,19 @@ struct Obstacle {
 };
 
 // Why it cannot be looked into.
+// All physical volumes of its group.
+std::vector<std::string> lvm_devices(Workshop& shop, const Volume& volume) {
+  std::vector<std::string> devices;
+  const std::string group =
+      lvm_rows(shop.shell, "pv", "-o vg_name " + sh_word(volume.device)).at(0).at("vg_name");
+  if (group.empty()) return {volume.device};
+  for (const LvmRows& row :
+       lvm_rows(shop.shell, "pv", fmt::format("-o pv_name --select 'vg_name=\"{}\"'", group))) {
+    devices.push_back(row.at("pv_name"));
+  }
+  return devices;
+}
+
 std::optional<Obstacle> obstacle_to_activation(const LvmRows& pv) {
   if (lvm_number(pv, "vg_missing_pv_count") != 0) {
     return Obstacle{"parts of its volume group are missing",
@@ -214,7 +227,7 @@ void change_lvm(Workshop& shop, Volume& volume) {
 
 }  // namespace
 
-const Content lvm_content = {" LVM2_member ", measure_lvm, change_lvm,
-                             nullptr,         nullptr,     open_group};
+const Content lvm_content = {" LVM2_member ", measure_lvm, change_lvm, nullptr,
+                             nullptr,         open_group,  lvm_devices};
 
 }  // namespace imgtool::guest

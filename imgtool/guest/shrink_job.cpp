@@ -130,6 +130,9 @@ void ShrinkJob::check_same_sizes() {
 }
 
 void ShrinkJob::look() {
+  for (const Volume& volume : plan_.volumes) {
+    if (options_.keeps(volume.partition)) shop.kept.push_back(&volume);
+  }
   launch();
   Workshop shop = workshop(*appliance_);
   check_same_sizes();
@@ -139,7 +142,7 @@ void ShrinkJob::look() {
       if (!one.used) one.used = source_.used_in(one.name);
       one.mapped = one.mapped || source_.used_in(one.name).has_value();
       const bool may_be =
-          one.inside.empty() && !options_.keeps(one.partition) && !one.hashed && !one.unmountable;
+          one.inside.empty() && !options_.keeps(one.partition) && !one.hashed && !one.left_alone;
       one.trim = may_be && (one.trim || !one.mapped || (one.type == "ntfs" && one.changes()));
     });
   }
