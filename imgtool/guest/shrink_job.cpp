@@ -182,10 +182,14 @@ void ShrinkJob::check_room() {
   for (const Volume& volume : plan_.volumes) {
     for_each_volume(volume, [&](const Volume& one) {
       if (one.action != Action::shrink && one.action != Action::recreate) return;
-      const bool all = one.action == Action::recreate;
-      std::uint64_t moved = source_.used_behind(one, all ? 0 : one.new_size);
-      moved = std::min(moved, one.used.value_or(moved));
-      needed += (all ? 2 * one.used.value_or(moved) : moved) + one.new_size / 100;
+      needed += one.new_size / 100;
+      if (one.action == Action::recreate) {
+        // Copied to the scratch disk, where no file shares blocks any more, and back.
+        needed += 2 * std::max(one.used.value_or(0), one.files.value_or(0));
+        return;
+      }
+      const std::uint64_t moved = source_.used_behind(one, one.new_size);
+      needed += std::min(moved, one.used.value_or(moved));
     });
   }
   const std::uint64_t room = folder_->room();

@@ -27,6 +27,8 @@ struct Volume {
   // Of what lies in it; nothing where nobody knows.
   std::optional<std::uint64_t> used;
   std::optional<std::uint64_t> minimum;
+  // Bytes of all files, those that share blocks counted each; of what can be made anew.
+  std::optional<std::uint64_t> files;
 
   Action action = Action::keep;
   std::uint64_t new_size = 0;  // of the piece
