@@ -295,8 +295,10 @@ CommandResult Appliance::run(const std::string& command) {
   // the code, and how standard error ends. Each further program would cost a noticeable time in an
   // emulated machine.
   const std::string line = fmt::format(
-      "( {}\n) </dev/null 2>/tmp/err; echo {} $?; if test -s /tmp/err; then cat /tmp/err; fi",
-      command, mark_);
+      "( {0}\n) </dev/null >/tmp/out 2>/tmp/err; code=$?; "
+      "if test -s /tmp/out; then head -c {2} /tmp/out; fi; echo {1} $code; "
+      "if test -s /tmp/err; then tail -c {2} /tmp/err; fi",
+      command, mark_, most_output);
   std::string word = line;
   std::array<char*, 2> arguments = {word.data(), nullptr};
   const std::unique_ptr<char, decltype(&std::free)> answer(

@@ -72,7 +72,7 @@ std::string ext_fault(Shell& shell, const Volume& volume) {
   const auto begin = found.out.find("\n\n");
   std::string line = found.out.substr(begin == std::string::npos ? 0 : begin + 2);
   line = line.substr(0, line.find('\n'));
-  return line.empty() ? found.complaint() : line;
+  return line.empty() ? found.complaint() : short_line(line);
 }
 
 std::uint64_t ext_minimum(Shell& shell, const Volume& volume, const ExtNumbers& numbers) {
