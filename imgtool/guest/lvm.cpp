@@ -8,6 +8,7 @@
 
 #include "imgtool/guest/content.hpp"
 #include "imgtool/guest/trouble.hpp"
+#include "imgtool/human.hpp"
 #include "io/byte_range.hpp"
 
 namespace imgtool::guest {
@@ -53,7 +54,6 @@ struct Obstacle {
   std::string remedy;
 };
 
-// Why it cannot be looked into.
 // All physical volumes of its group.
 std::vector<std::string> lvm_devices(Workshop& shop, const Volume& volume) {
   std::vector<std::string> devices;
@@ -67,6 +67,7 @@ std::vector<std::string> lvm_devices(Workshop& shop, const Volume& volume) {
   return devices;
 }
 
+// Why it cannot be looked into.
 std::optional<Obstacle> obstacle_to_activation(const LvmRows& pv) {
   if (lvm_number(pv, "vg_missing_pv_count") != 0) {
     return Obstacle{"parts of its volume group are missing",
@@ -121,6 +122,13 @@ std::uint64_t packed_size(const Volume& volume) {
   return io::align_up(size, io::MiB);
 }
 
+void keep_all(Volume& volume, const std::string& because) {
+  for (Volume& inner : volume.inside) {
+    if (inner.changes()) inner.keep("its physical volume keeps its size");
+  }
+  volume.keep(because);
+}
+
 void measure_lvm(Workshop& shop, Volume& volume) {
   const LvmRows pv =
       lvm_rows(shop.shell, "pv",
@@ -154,10 +162,13 @@ void measure_lvm(Workshop& shop, Volume& volume) {
   for (Volume& inner : volume.inside) {
     measure(shop, inner);
     inner.new_size = std::min(io::align_up(inner.new_size, volume.extent), inner.size);
+    if (inner.action != Action::header_only && inner.new_size == inner.size && inner.changes()) {
+      inner.keep(fmt::format("it would save less than an extent of {}", human_size(volume.extent)));
+    }
   }
   if (!shop.options.change_sizes) return;
   if (packed_size(volume) >= volume.size) {
-    volume.keep("its volumes need all of it");
+    keep_all(volume, "its volumes need all of it");
     return;
   }
   volume.action = Action::shrink;
