@@ -35,6 +35,7 @@ struct OutputOptions {
   std::optional<unsigned> level;
   bool small_window = false;
   std::vector<std::string> creation;  // -o: "key=value,key=value"
+  bool takes_backing = false;         // whether the command makes images with a backing file
   std::optional<std::string> backing;
   std::optional<formats::Format> backing_format;
   std::uint64_t smallest_hole = 4 * io::KiB;
@@ -45,9 +46,9 @@ struct OutputOptions {
 
 // raw|qcow2.
 OptionValue output_format_into(std::optional<formats::Format>& format);
-// -O, -c, --codec, --level, --deflate-window, -o.
+// -O, -c, --codec, --level, --deflate-window, -o. `options.takes_backing` is set before.
 void output_options(CommandLine& line, OutputOptions& options);
-// -o alone.
+// -o alone, in the same way.
 void creation_option(CommandLine& line, OutputOptions& options);
 // -B and -F.
 void backing_options(CommandLine& line, OutputOptions& options);

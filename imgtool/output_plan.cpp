@@ -48,6 +48,15 @@ Format format_by_suffix(const std::string& path) {
   return ends(".qcow2") || ends(".qcow") ? Format::qcow2 : Format::raw;
 }
 
+// Of -o, for a sentence.
+std::string creation_keys(const OutputOptions& options) {
+  std::string keys =
+      "compat, cluster_size, compression_type, preallocation, refcount_bits, extended_l2, "
+      "lazy_refcounts";
+  if (options.takes_backing) keys += ", backing_file, backing_fmt";
+  return keys;
+}
+
 bool switch_of(const std::string& word) {
   return chosen<bool>(word, {{"on", true}, {"off", false}, {"true", true}, {"false", false}});
 }
@@ -116,16 +125,14 @@ class CreationOptions {
       create.geometry.extended_l2 = switch_of(value);
     } else if (key == "lazy_refcounts") {
       create.lazy_refcounts = switch_of(value);
-    } else if (key == "backing_file") {
+    } else if (key == "backing_file" && options_.takes_backing) {
       if (options_.backing && *options_.backing != value) throw UsageError("says other than -B");
       options_.backing = value;
-    } else if (key == "backing_fmt") {
+    } else if (key == "backing_fmt" && options_.takes_backing) {
       options_.backing_format =
           chosen<Format>(value, {{"raw", Format::raw}, {"qcow2", Format::qcow2}});
     } else {
-      throw UsageError(
-          "is not known; there are compat, cluster_size, compression_type, preallocation, "
-          "refcount_bits, extended_l2, lazy_refcounts, backing_file and backing_fmt");
+      throw UsageError("is not known here; there are " + creation_keys(options_));
     }
   }
 
@@ -232,8 +239,7 @@ void output_options(CommandLine& line, OutputOptions& options) {
 
 void creation_option(CommandLine& line, OutputOptions& options) {
   line.option(",o", texts_into(options.creation, "KEY=VALUE,..."),
-              "as qemu-img: compat, cluster_size, compression_type, preallocation, refcount_bits, "
-              "extended_l2, lazy_refcounts, backing_file, backing_fmt");
+              "as qemu-img: " + creation_keys(options));
 }
 
 void backing_options(CommandLine& line, OutputOptions& options) {

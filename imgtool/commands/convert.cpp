@@ -41,6 +41,7 @@ void describe(CommandLine& line, ConvertCommandOptions& o) {
                 "image or disk to read; never written to; - is standard input");
   line.argument("DST", convert.output, "image to make, or disk to overwrite; - is standard output");
   image_options(line, convert.open);
+  convert.target.takes_backing = true;
   output_options(line, convert.target);
   backing_options(line, convert.target);
   line.option("sparse-size,S", hole_size_into(convert.target.smallest_hole),

@@ -35,6 +35,7 @@ void describe(CommandLine& line, CreateCommandOptions& o) {
   line.argument("SIZE", o.size_word, "of its disk (default: that of the backing file)");
   line.option("format,f", output_format_into(o.target.format),
               "format of the image (default: by its suffix, else raw)");
+  o.target.takes_backing = true;
   creation_option(line, o.target);
   line.option("backing,b", text_into(o.target.backing, "BASE"),
               "qcow2: the image whose content it starts with");

@@ -25,6 +25,9 @@ namespace imgtool::guest {
 namespace {
 
 constexpr const char* key_path = "/tmp/key";
+constexpr std::string_view no_room = "space allocation";
+// Of what a command says: far more than anybody reads, and far less than libguestfs can carry.
+constexpr std::uint64_t most_output = 1 * io::MiB;
 constexpr std::size_t most_console = std::size_t{64} * 1024;
 constexpr int program_not_found = 127;
 constexpr auto watch_interval = std::chrono::milliseconds(50);
@@ -75,6 +78,21 @@ bool kvm_is_broken = false;  // known since the first launch of this process
 bool must_be_emulated() {
   const char* settings = std::getenv("LIBGUESTFS_BACKEND_SETTINGS");
   return settings != nullptr && std::string_view(settings).find("force_tcg") != std::string::npos;
+}
+
+// "critical space allocation error, dev sdb, sector 9 op 0x1:(WRITE) flags ...". A program that
+// does not flush would never hear of it. "" when it says no such thing.
+std::string find_lost_write(std::string_view console) {
+  constexpr std::string_view failure = " error, dev sd";
+  for (auto place = console.find(failure); place != std::string_view::npos;
+       place = console.find(failure, place + 1)) {
+    const auto begin = console.rfind('\n', place) + 1;  // npos + 1 is 0
+    const std::string_view line = console.substr(begin, console.find('\n', place) - begin);
+    const bool lost = line.find(no_room) != std::string_view::npos ||
+                      line.find("(WRITE)") != std::string_view::npos;
+    if (lost) return std::string(line.substr(0, line.find_last_not_of("\r\n") + 1));
+  }
+  return "";
 }
 
 // "sh: 1: mkfs.xfs: not found", "timeout: failed to run command 'e2fsck': No such file ...".
@@ -140,7 +158,7 @@ Appliance::~Appliance() {
 }
 
 void Appliance::launch(const std::vector<Drive>& drives, Accelerator accelerator) {
-  refuse_if_stopped();
+  refuse_to_go_on();
   handle_.reset(guestfs_create_flags(0));
   if (!handle_) throw trouble("libguestfs has no memory left");
   guestfs_h* g = handle_.get();
@@ -158,6 +176,8 @@ void Appliance::launch(const std::vector<Drive>& drives, Accelerator accelerator
   if (options_.least_memory_mib > guestfs_get_memsize(g)) {
     guestfs_set_memsize(g, options_.least_memory_mib);
   }
+  // Else QEMU stops the machine when there is no room left, and waits for somebody to make some.
+  guestfs_config(g, "-global", "scsi-hd.werror=report");
   if (options_.fixed) guestfs_set_path(g, options_.fixed->c_str());
   guestfs_set_tmpdir(g, options_.temporary_folder.c_str());
   const auto processors = std::clamp(std::thread::hardware_concurrency(), 1U, most_processors);
@@ -214,7 +234,7 @@ void Appliance::add(const Drive& drive) {
   }
 }
 
-// Called in launch().
+// Called while libguestfs waits for the machine.
 void Appliance::hear_console(guestfs_h* /*g*/, void* opaque, std::uint64_t /*event*/,
                              int /*handle*/, int /*flags*/, const char* text, std::size_t length,
                              const std::uint64_t* /*array*/, std::size_t /*array_length*/) {
@@ -222,6 +242,9 @@ void Appliance::hear_console(guestfs_h* /*g*/, void* opaque, std::uint64_t /*eve
   self.words_.fetch_add(1);
   self.console_.append(text, length);
   if (self.console_.size() > most_console) self.console_.erase(0, most_console / 2);
+  if (!self.lost_write_.empty()) return;
+  self.lost_write_ = find_lost_write(self.console_);
+  if (!self.lost_write_.empty()) kill_children();  // some file systems would try for ever
 }
 
 void Appliance::watch(const std::stop_token& end) noexcept {
@@ -247,13 +270,18 @@ void Appliance::kill_machine() noexcept {
   if (pid > 0) ::kill(pid, SIGKILL);
 }
 
-void Appliance::refuse_if_stopped() const {
-  if (stop_.load() == 0) return;
-  throw io::Error(io::ErrorKind::cancelled, "the appliance", "stopped");
+void Appliance::refuse_to_go_on() const {
+  if (stop_.load() != 0) throw io::Error(io::ErrorKind::cancelled, "the appliance", "stopped");
+  if (lost_write_.empty()) return;
+  if (lost_write_.find(no_room) == std::string::npos) {
+    throw trouble("what it wrote was lost: " + lost_write_);
+  }
+  throw io::Error(io::ErrorKind::system, options_.temporary_folder,
+                  "is full, so the appliance could not go on; --work-dir names another place");
 }
 
 void Appliance::fail(const std::string& doing) {
-  refuse_if_stopped();
+  refuse_to_go_on();
   const char* said = guestfs_last_error(handle_.get());
   const std::string why = said != nullptr ? said : "no reason given";
   std::string text = fmt::format("{}: {}", doing, why);
@@ -262,12 +290,15 @@ void Appliance::fail(const std::string& doing) {
 }
 
 CommandResult Appliance::run(const std::string& command) {
-  refuse_if_stopped();
-  // One text comes back: standard output, a mark that nothing in an image can know of, the code,
-  // and standard error. Each further program would cost a noticeable time in an emulated machine.
+  refuse_to_go_on();
+  // One text comes back: how standard output begins, a mark that nothing in an image can know of,
+  // the code, and how standard error ends. Each further program would cost a noticeable time in an
+  // emulated machine.
   const std::string line = fmt::format(
-      "( {}\n) </dev/null 2>/tmp/err; echo {} $?; if test -s /tmp/err; then cat /tmp/err; fi",
-      command, mark_);
+      "( {0}\n) </dev/null >/tmp/out 2>/tmp/err; code=$?; "
+      "if test -s /tmp/out; then head -c {2} /tmp/out; fi; echo {1} $code; "
+      "if test -s /tmp/err; then tail -c {2} /tmp/err; fi",
+      command, mark_, most_output);
   std::string word = line;
   std::array<char*, 2> arguments = {word.data(), nullptr};
   const std::unique_ptr<char, decltype(&std::free)> answer(
@@ -287,7 +318,7 @@ CommandResult Appliance::run(const std::string& command) {
 }
 
 bool Appliance::unlock(const std::string& device, const std::string& key, const std::string& name) {
-  refuse_if_stopped();
+  refuse_to_go_on();
   // It goes there as a file that is never on a disk of the host, so no log shows it.
   const io::FileDescriptor memory(::memfd_create("key", MFD_CLOEXEC));
   if (!memory ||
@@ -308,8 +339,9 @@ bool Appliance::unlock(const std::string& device, const std::string& key, const 
 }
 
 void Appliance::shutdown() {
-  refuse_if_stopped();
+  refuse_to_go_on();
   if (guestfs_shutdown(handle_.get()) != 0) fail("shutting it down");
+  refuse_to_go_on();
   handle_.reset();
 }
 

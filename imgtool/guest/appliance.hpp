@@ -82,7 +82,8 @@ class Appliance final : public Shell {
   void kill_machine() noexcept;
   void watch(const std::stop_token& end) noexcept;
   [[noreturn]] void fail(const std::string& doing);
-  void refuse_if_stopped() const;
+  // Throws where there is nothing to go on with: it was stopped, or it lost what it wrote.
+  void refuse_to_go_on() const;
 
   const ApplianceOptions options_;
   const io::StopFlag& stop_;
@@ -90,7 +91,8 @@ class Appliance final : public Shell {
   Handle handle_;
   std::string note_;
   std::vector<std::string> devices_;
-  std::string console_;                  // the end of what the machine said while it started
+  std::string console_;                  // the end of what the machine said
+  std::string lost_write_;               // what its kernel said of a write that failed; else ""
   std::atomic<std::uint64_t> words_{0};  // how often it said something
   // Whether KVM is given up when the machine says nothing for a while.
   std::atomic<bool> patience_is_limited_{false};

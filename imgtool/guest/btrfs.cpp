@@ -2,6 +2,7 @@
 // ends in a file system that takes no more writes.
 #include <algorithm>
 #include <charconv>
+#include <sstream>
 
 #include <fmt/format.h>
 
@@ -11,14 +12,30 @@
 namespace imgtool::guest {
 namespace {
 
+std::string show_btrfs(Workshop& shop, const Volume& volume) {
+  return shop.shell.must("measuring " + title(volume),
+                         "btrfs filesystem show --raw " + sh_word(volume.device) + " 2>&1");
+}
+
+// "devid 2 size 314572800 used 104857600 path /dev/sda3", a line each.
+std::vector<std::string> btrfs_devices(Workshop& shop, const Volume& volume) {
+  constexpr std::string_view label = " path ";
+  std::vector<std::string> devices;
+  std::istringstream lines(show_btrfs(shop, volume));
+  for (std::string line; std::getline(lines, line);) {
+    const auto place = line.rfind(label);
+    if (place != std::string::npos) devices.push_back(line.substr(place + label.size()));
+  }
+  return devices;
+}
+
 void measure_btrfs(Workshop& shop, Volume& volume) {
   const std::string device = sh_word(volume.device);
-  const std::string shown = shop.shell.must("measuring " + title(volume),
-                                            "btrfs filesystem show --raw " + device + " 2>&1");
+  const std::string shown = show_btrfs(shop, volume);
   if (const auto devices = number_after(shown, "Total devices"); devices != 1) {
-    volume.unmountable = shown.find("missing") != std::string::npos;
+    volume.left_alone = shown.find("missing") != std::string::npos;
     volume.keep(
-        volume.unmountable
+        volume.left_alone
             ? fmt::format("is one of {} devices of a file system, not all of which are here",
                           devices)
             : fmt::format("is one of {} devices of a file system", devices),
@@ -30,7 +47,7 @@ void measure_btrfs(Workshop& shop, Volume& volume) {
           ? CommandResult{}
           : shop.shell.run(fmt::format("mount -o ro {} /sysroot && umount /sysroot", device));
   if (tried.code != 0) {
-    volume.unmountable = true;
+    volume.left_alone = true;
     volume.keep("cannot be mounted: " + tried.complaint());
     return;
   }
@@ -64,6 +81,7 @@ void check_btrfs(Workshop& shop, const Volume& volume) {
 
 }  // namespace
 
-const Content btrfs_content = {" btrfs ", measure_btrfs, shrink_btrfs, trim_mounted, check_btrfs};
+const Content btrfs_content = {" btrfs ",   measure_btrfs, shrink_btrfs, trim_mounted,
+                               check_btrfs, nullptr,       btrfs_devices};
 
 }  // namespace imgtool::guest

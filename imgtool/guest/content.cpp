@@ -23,6 +23,26 @@ std::string value_of(Shell& shell, const Volume& volume, std::string_view tag) {
   return found.code == 0 ? value : "";
 }
 
+// What the user wants as it is, and the volume lies on, too: to work on one of several devices is
+// to write to all of them.
+const Volume* kept_part_of(Workshop& shop, const Volume& volume, const Content& content) {
+  if (shop.kept.empty() || content.devices == nullptr) return nullptr;
+  std::string words;
+  for (const std::string& device : content.devices(shop, volume)) {
+    const bool is_here = device.starts_with('/');  // else "missing", in the words of its program
+    if (is_here) words += ' ' + sh_word(device);
+  }
+  std::istringstream below(
+      shop.shell.must("looking for the devices of " + title(volume),
+                      "lsblk --inverse --list --noheadings --paths --output NAME" + words));
+  for (std::string device; std::getline(below, device);) {
+    for (const Volume* kept : shop.kept) {
+      if (kept->device == device) return kept;
+    }
+  }
+  return nullptr;
+}
+
 // Their kernels do that when they mount.
 void replay_by_mount(Workshop& shop, Volume& volume) {
   shop.step("replaying the journal of " + title(volume));
@@ -72,6 +92,12 @@ void measure(Workshop& shop, Volume& volume) {
   if (content == nullptr) {
     volume.keep(volume.type.empty() ? "nobody knows what is in it"
                                     : volume.type + " cannot be made smaller here");
+    return;
+  }
+  if (const Volume* kept = kept_part_of(shop, volume, *content)) {
+    volume.left_alone = true;
+    volume.keep(fmt::format("{}, which is kept, is a part of it", title(*kept)),
+                fmt::format("it can be worked on without --keep {}", kept->partition));
     return;
   }
   if (shop.needs_replay && shop.needs_replay(volume.name)) replay_by_mount(shop, volume);

@@ -30,6 +30,8 @@ struct Workshop {
   std::function<bool(const std::string&)> needs_replay{};
   // A disk for what is made anew; empty: there is none.
   std::string scratch_device{};
+  // Pieces of the disk that the user wants as they are.
+  std::vector<const Volume*> kept{};
 };
 
 struct Content {
@@ -47,6 +49,8 @@ struct Content {
   // Makes what lies inside appear, as measure() did, in an appliance that was launched later. Null:
   // nothing lies inside.
   void (*open)(Workshop&, const Volume&) = nullptr;
+  // All devices that the file system or volume group lies on. Null: on the volume's own.
+  std::vector<std::string> (*devices)(Workshop&, const Volume&) = nullptr;
 };
 
 extern const Content ext_content;

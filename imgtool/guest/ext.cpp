@@ -1,8 +1,11 @@
 // ext2, ext3, ext4.
+#include <sstream>
+
 #include <fmt/format.h>
 
 #include "imgtool/guest/content.hpp"
 #include "imgtool/guest/trouble.hpp"
+#include "imgtool/option_value.hpp"
 #include "io/byte_range.hpp"
 
 namespace imgtool::guest {
@@ -41,6 +44,16 @@ ExtNumbers read_ext(Shell& shell, const Volume& volume) {
   return numbers;
 }
 
+// Those that e2fsprogs has no name for, and keeps its hands off: "FEATURE_C15 FEATURE_I31".
+std::string unknown_features(const ExtNumbers& numbers) {
+  std::istringstream words(numbers.features);
+  std::vector<std::string> unknown;
+  for (std::string word; words >> word;) {
+    if (word.starts_with("FEATURE_")) unknown.push_back(word);
+  }
+  return join(unknown, " ");
+}
+
 // As its system would do when it starts. Errors are not repaired: that is not for a copy to decide.
 ExtNumbers replay_ext(Workshop& shop, Volume& volume) {
   shop.step("replaying the journal of " + title(volume));
@@ -72,7 +85,7 @@ std::string ext_fault(Shell& shell, const Volume& volume) {
   const auto begin = found.out.find("\n\n");
   std::string line = found.out.substr(begin == std::string::npos ? 0 : begin + 2);
   line = line.substr(0, line.find('\n'));
-  return line.empty() ? found.complaint() : line;
+  return line.empty() ? found.complaint() : short_line(line);
 }
 
 std::uint64_t ext_minimum(Shell& shell, const Volume& volume, const ExtNumbers& numbers) {
@@ -84,6 +97,11 @@ std::uint64_t ext_minimum(Shell& shell, const Volume& volume, const ExtNumbers& 
 
 void measure_ext(Workshop& shop, Volume& volume) {
   ExtNumbers numbers = read_ext(shop.shell, volume);
+  if (const std::string unknown = unknown_features(numbers); !unknown.empty()) {
+    volume.left_alone = true;
+    volume.keep("e2fsprogs does not know its features " + unknown, "a newer one may");
+    return;
+  }
   if (numbers.needs_recovery()) numbers = replay_ext(shop, volume);
   volume.used = (numbers.blocks - numbers.free_blocks) * numbers.block_size;
   if (const std::string fault = ext_fault(shop.shell, volume); !fault.empty()) {

@@ -1,32 +1,25 @@
 // LUKS, of which a key is given: what lies in it is made smaller, and it follows.
-#include <fstream>
-#include <iterator>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "imgtool/guest/appliance.hpp"
 #include "imgtool/guest/content.hpp"
 #include "imgtool/guest/trouble.hpp"
+#include "imgtool/option_value.hpp"
 
 namespace imgtool::guest {
 namespace {
 
-// What programs like cryptsetup take for the passphrase when a person types it.
-std::string read_key(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string key{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!key.empty() && key.back() == '\n') key.pop_back();
-  if (key.empty()) throw io::Error::refusal(path, "there is no key in it, or it cannot be read");
-  return key;
-}
-
-const KeyFile* key_for(const ShrinkOptions& options, const Volume& volume) {
-  const KeyFile* any = nullptr;
+// Those that may fit, its own first.
+std::vector<const KeyFile*> keys_for(const ShrinkOptions& options, const Volume& volume) {
+  std::vector<const KeyFile*> own, any;
   for (const KeyFile& key : options.keys) {
-    if (key.partition == volume.partition) return &key;
-    if (!key.partition) any = &key;
+    if (key.partition == volume.partition) own.push_back(&key);
+    if (!key.partition) any.push_back(&key);
   }
-  return any;
+  own.insert(own.end(), any.begin(), any.end());
+  return own;
 }
 
 std::string unlocked_name(const Volume& volume) {
@@ -34,9 +27,15 @@ std::string unlocked_name(const Volume& volume) {
 }
 
 void open_luks(Workshop& shop, const Volume& volume) {
-  const KeyFile* key = key_for(shop.options, volume);
-  if (shop.appliance->unlock(volume.device, read_key(key->path), unlocked_name(volume))) return;
-  throw io::Error::refusal(title(volume), fmt::format("the key in {} does not fit", key->path));
+  std::vector<std::string> tried;
+  for (const KeyFile* key : keys_for(shop.options, volume)) {
+    if (shop.appliance->unlock(volume.device, key->key, unlocked_name(volume))) return;
+    tried.push_back(key->path);
+  }
+  throw refusal_of(volume,
+                   tried.size() == 1 ? fmt::format("the key in {} does not fit", tried.front())
+                                     : "none of its keys fits: " + join(tried, ", "),
+                   fmt::format("name its own with --key {}:FILE", volume.partition));
 }
 
 // Its header tells a size, or that it is as long as its partition: only then it can be shortened.
@@ -49,7 +48,7 @@ bool has_fixed_size(Shell& shell, const Volume& volume) {
 }
 
 void measure_luks(Workshop& shop, Volume& volume) {
-  if (key_for(shop.options, volume) == nullptr) {
+  if (keys_for(shop.options, volume).empty()) {
     volume.keep("is encrypted", fmt::format("--key {}:FILE opens it", volume.partition));
     return;
   }

@@ -8,6 +8,7 @@
 
 #include "imgtool/guest/content.hpp"
 #include "imgtool/guest/trouble.hpp"
+#include "imgtool/human.hpp"
 #include "io/byte_range.hpp"
 
 namespace imgtool::guest {
@@ -52,6 +53,19 @@ struct Obstacle {
   std::string why;
   std::string remedy;
 };
+
+// All physical volumes of its group.
+std::vector<std::string> lvm_devices(Workshop& shop, const Volume& volume) {
+  std::vector<std::string> devices;
+  const std::string group =
+      lvm_rows(shop.shell, "pv", "-o vg_name " + sh_word(volume.device)).at(0).at("vg_name");
+  if (group.empty()) return {volume.device};
+  for (const LvmRows& row :
+       lvm_rows(shop.shell, "pv", fmt::format("-o pv_name --select 'vg_name=\"{}\"'", group))) {
+    devices.push_back(row.at("pv_name"));
+  }
+  return devices;
+}
 
 // Why it cannot be looked into.
 std::optional<Obstacle> obstacle_to_activation(const LvmRows& pv) {
@@ -108,6 +122,13 @@ std::uint64_t packed_size(const Volume& volume) {
   return io::align_up(size, io::MiB);
 }
 
+void keep_all(Volume& volume, const std::string& because) {
+  for (Volume& inner : volume.inside) {
+    if (inner.changes()) inner.keep("its physical volume keeps its size");
+  }
+  volume.keep(because);
+}
+
 void measure_lvm(Workshop& shop, Volume& volume) {
   const LvmRows pv =
       lvm_rows(shop.shell, "pv",
@@ -141,10 +162,13 @@ void measure_lvm(Workshop& shop, Volume& volume) {
   for (Volume& inner : volume.inside) {
     measure(shop, inner);
     inner.new_size = std::min(io::align_up(inner.new_size, volume.extent), inner.size);
+    if (inner.action != Action::header_only && inner.new_size == inner.size && inner.changes()) {
+      inner.keep(fmt::format("it would save less than an extent of {}", human_size(volume.extent)));
+    }
   }
   if (!shop.options.change_sizes) return;
   if (packed_size(volume) >= volume.size) {
-    volume.keep("its volumes need all of it");
+    keep_all(volume, "its volumes need all of it");
     return;
   }
   volume.action = Action::shrink;
@@ -214,7 +238,7 @@ void change_lvm(Workshop& shop, Volume& volume) {
 
 }  // namespace
 
-const Content lvm_content = {" LVM2_member ", measure_lvm, change_lvm,
-                             nullptr,         nullptr,     open_group};
+const Content lvm_content = {" LVM2_member ", measure_lvm, change_lvm, nullptr,
+                             nullptr,         open_group,  lvm_devices};
 
 }  // namespace imgtool::guest

@@ -16,7 +16,7 @@ std::string last_line(std::string_view text) {
   text = text.substr(0, end + 1);
   text.remove_prefix(text.find_last_of('\n') + 1);  // npos + 1 is 0
   text.remove_prefix(text.find_first_not_of(blank));
-  return std::string(text);
+  return short_line(text);
 }
 
 }  // namespace
@@ -25,6 +25,11 @@ std::string CommandResult::complaint() const {
   std::string line = last_line(err);
   if (line.empty()) line = last_line(out);
   return line.empty() ? fmt::format("it ended with {}", code) : line;
+}
+
+std::string short_line(std::string_view line) {
+  constexpr std::size_t most = 200;
+  return line.size() <= most ? std::string(line) : std::string(line.substr(0, most)) + "...";
 }
 
 std::string Shell::must(std::string_view doing, const std::string& command) {

@@ -29,6 +29,9 @@ class Shell {
   std::string must(std::string_view doing, const std::string& command);
 };
 
+// `line` for a message: programs may say millions of words.
+[[nodiscard]] std::string short_line(std::string_view line);
+
 // `text` as one word for sh.
 [[nodiscard]] std::string sh_word(std::string_view text);
 

@@ -28,10 +28,20 @@ using guest::Steps;
 struct ShrinkCommandOptions {
   ShrinkOptions shrink;
   std::optional<std::string> output;
-  std::vector<std::string> keep;
-  std::vector<std::string> keys;
   JobOptions job;
 };
+
+OptionValue partitions_into(std::vector<unsigned>& partitions) {
+  return {.placeholder = "PART", .repeatable = true, .set = [&](const std::string& word) {
+            partitions.push_back(static_cast<unsigned>(parse_count(word, 0, 1U << 20)));
+          }};
+}
+
+OptionValue key_files_into(std::vector<guest::KeyFile>& keys) {
+  return {.placeholder = "[PART:]FILE", .repeatable = true, .set = [&](const std::string& word) {
+            keys.push_back(guest::parse_key_file(word));
+          }};
+}
 
 void describe_common(CommandLine& line, ShrinkCommandOptions& o) {
   ShrinkOptions& shrink = o.shrink;
@@ -43,10 +53,11 @@ void describe_common(CommandLine& line, ShrinkCommandOptions& o) {
               "open the files that SRC names");
   output_options(line, shrink.target);
   line.option("plan", flag_into(shrink.plan_only), "tell what would be done, and do nothing");
-  line.option("keep", texts_into(o.keep, "PART"),
+  line.option("keep", partitions_into(shrink.keep),
               "leave this partition as it is, byte for byte; it may be moved");
-  line.option("key", texts_into(o.keys, "[PART:]FILE"),
-              "a file with the passphrase of the LUKS in this partition, or in any");
+  line.option("key", key_files_into(shrink.keys),
+              "a file with the passphrase of the LUKS in this partition, or in any; may be given "
+              "several times");
   line.option("drop-swap-content", flag_into(shrink.drop_swap_content),
               "of a hibernated Linux: throw away what it had in memory, as a power failure would; "
               "its journals are replayed");
@@ -71,25 +82,21 @@ void describe_common(CommandLine& line, ShrinkCommandOptions& o) {
   line.exit_code(exit_code::differs, "what was written is not as it must be; DST was not made");
 }
 
-// "3:FILE", or "FILE".
-guest::KeyFile key_file(const std::string& word) {
-  const auto colon = word.find(':');
-  const bool numbered =
-      colon != std::string::npos && colon > 0 && word.find_first_not_of("0123456789") == colon;
-  if (!numbered) return {std::nullopt, word};
-  return {static_cast<unsigned>(parse_count(word.substr(0, colon), 0, 1U << 20)),
-          word.substr(colon + 1)};
-}
-
 void understand(ShrinkCommandOptions& o) {
-  if (!o.output && !o.shrink.plan_only) throw UsageError("argument DST is missing");
-  o.shrink.output = o.output.value_or("");
-  for (const std::string& word : o.keep) {
-    o.shrink.keep.push_back(static_cast<unsigned>(parse_count(word, 0, 1U << 20)));
-  }
-  for (const std::string& word : o.keys) o.shrink.keys.push_back(key_file(word));
-  if (o.shrink.minimal && o.shrink.slack) {
+  ShrinkOptions& shrink = o.shrink;
+  if (shrink.source == "-") throw UsageError("SRC: the appliance needs a file or disk with a name");
+  if (!o.output && !shrink.plan_only) throw UsageError("argument DST is missing");
+  if (o.output && o.output->empty()) throw UsageError("argument DST is empty");
+  shrink.output = o.output.value_or("");
+  if (shrink.minimal && shrink.slack) {
     throw UsageError("--minimal and --slack exclude each other");
+  }
+  for (guest::KeyFile& key : shrink.keys) {
+    if (key.partition && shrink.keeps(*key.partition)) {
+      throw UsageError(
+          fmt::format("--keep {0} and --key {0}:{1} exclude each other", *key.partition, key.path));
+    }
+    guest::read_key(key);
   }
 }
 

@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "formats/free_space.hpp"
 #include "formats/qcow2/writer.hpp"
@@ -15,6 +16,8 @@
 #include "imgtool/job.hpp"
 #include "imgtool/signals.hpp"
 #include "imgtool/usage_error.hpp"
+#include "io/device_inventory.hpp"
+#include "io/device_usage.hpp"
 #include "io/error.hpp"
 #include "io/task_group.hpp"
 
@@ -41,6 +44,7 @@ ShrinkJob::ShrinkJob(io::Ring& ring, ShrinkOptions& options, Steps& steps)
       steps_(steps),
       workers_(options.threads),
       source_(ring, options) {
+  if (!options_.output.empty()) plan_target();
   if (!options_.plan_only) refuse_output();
   plan_.source = options_.source;
   plan_.old_size = plan_.new_size = source_.size();
@@ -48,8 +52,18 @@ ShrinkJob::ShrinkJob(io::Ring& ring, ShrinkOptions& options, Steps& steps)
   plan_.volumes = source_.volumes();
 }
 
-void ShrinkJob::refuse_output() const {
+// The new disk's size is not known yet; it is looked at again when it is.
+void ShrinkJob::plan_target() {
   if (options_.output == "-") throw UsageError("DST: the new image needs a file of its own");
+  target_ = plan_output(options_.target, options_.output, source_.size());
+  check_plan(target_, std::nullopt);
+}
+
+void ShrinkJob::refuse_output() const {
+  const std::string folder = folder_of(options_.output);
+  if (::access(folder.c_str(), W_OK | X_OK) != 0) {
+    throw io::Error::system("making a file in it", folder, errno);
+  }
   std::error_code error;
   const auto status = std::filesystem::status(options_.output, error);
   if (!std::filesystem::exists(status)) return;
@@ -60,6 +74,10 @@ void ShrinkJob::refuse_output() const {
   if (!options_.target.force) {
     throw io::Error::refusal(options_.output, "exists already; --force replaces it");
   }
+  const io::DeviceInventory inventory;
+  const auto reasons =
+      io::DeviceUsage(inventory).reasons_not_to_write(options_.output, source_.paths());
+  if (!reasons.empty()) throw io::Error::refusal(options_.output, reasons.front().phrase());
 }
 
 // A qcow2 file in which nothing is stored yet: all is as in the source, or zeros.
@@ -112,6 +130,9 @@ Workshop ShrinkJob::workshop(Appliance& appliance) {
                 &appliance};
   shop.needs_replay = [this](const std::string& name) { return source_.needs_replay(name); };
   if (has_scratch_) shop.scratch_device = appliance.device_of(1);
+  for (const Volume& volume : plan_.volumes) {
+    if (options_.keeps(volume.partition)) shop.kept.push_back(&volume);
+  }
   return shop;
 }
 
@@ -139,7 +160,7 @@ void ShrinkJob::look() {
       if (!one.used) one.used = source_.used_in(one.name);
       one.mapped = one.mapped || source_.used_in(one.name).has_value();
       const bool may_be =
-          one.inside.empty() && !options_.keeps(one.partition) && !one.hashed && !one.unmountable;
+          one.inside.empty() && !options_.keeps(one.partition) && !one.hashed && !one.left_alone;
       one.trim = may_be && (one.trim || !one.mapped || (one.type == "ntfs" && one.changes()));
     });
   }
@@ -179,10 +200,14 @@ void ShrinkJob::check_room() {
   for (const Volume& volume : plan_.volumes) {
     for_each_volume(volume, [&](const Volume& one) {
       if (one.action != Action::shrink && one.action != Action::recreate) return;
-      const bool all = one.action == Action::recreate;
-      std::uint64_t moved = source_.used_behind(one, all ? 0 : one.new_size);
-      moved = std::min(moved, one.used.value_or(moved));
-      needed += (all ? 2 * one.used.value_or(moved) : moved) + one.new_size / 100;
+      needed += one.new_size / 100;
+      if (one.action == Action::recreate) {
+        // Copied to the scratch disk, where no file shares blocks any more, and back.
+        needed += 2 * std::max(one.used.value_or(0), one.files.value_or(0));
+        return;
+      }
+      const std::uint64_t moved = source_.used_behind(one, one.new_size);
+      needed += std::min(moved, one.used.value_or(moved));
     });
   }
   const std::uint64_t room = folder_->room();
@@ -194,6 +219,7 @@ void ShrinkJob::check_room() {
 }
 
 void ShrinkJob::work() {
+  check_plan(target_, plan_.new_size);
   check_room();
   Workshop shop = workshop(*appliance_);
   for (Volume& volume : plan_.volumes) change(shop, volume);
@@ -264,10 +290,9 @@ void ShrinkJob::find_free_space(io::Source& disk) {
 }
 
 void ShrinkJob::open_output() {
-  OutputPlan plan = plan_output(options_.target, options_.output, result_->size());
-  check_plan(plan, result_->size());
-  written_.format = plan.format;
-  output_ = std::make_unique<ImageOutput>(ring_, std::move(plan), result_->size(), source_.paths(),
+  check_plan(target_, result_->size());
+  written_.format = target_.format;
+  output_ = std::make_unique<ImageOutput>(ring_, target_, result_->size(), source_.paths(),
                                           workers_, nullptr, stop_flag());
 }
 

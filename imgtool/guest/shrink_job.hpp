@@ -53,6 +53,7 @@ class ShrinkJob {
   [[nodiscard]] const Written& written() const noexcept { return written_; }
 
  private:
+  void plan_target();
   void refuse_output() const;
   void make_qcow2(const std::string& path, bool over_source);
   [[nodiscard]] ApplianceOptions appliance_options() const;
@@ -77,6 +78,7 @@ class ShrinkJob {
   Steps& steps_;
   io::WorkerPool workers_;
   SourceDisk source_;
+  OutputPlan target_;
   Plan plan_;
   std::unique_ptr<WorkFolder> folder_;
   std::unique_ptr<Appliance> appliance_;

@@ -7,18 +7,13 @@
 #include <vector>
 
 #include "formats/image.hpp"
+#include "imgtool/guest/key_file.hpp"
 #include "imgtool/image_output.hpp"
 
 namespace imgtool::guest {
 
 enum class XfsChoice : std::uint8_t { keep, recreate };
 enum class VerifyChoice : std::uint8_t { full, quick };
-
-// A file that holds the key of LUKS.
-struct KeyFile {
-  std::optional<unsigned> partition;  // nothing: of any
-  std::string path;
-};
 
 struct ShrinkOptions {
   std::string source;

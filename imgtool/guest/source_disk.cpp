@@ -105,7 +105,11 @@ std::uint64_t SourceDisk::size() const {
 }
 
 std::string SourceDisk::absolute_path() const {
-  return std::filesystem::canonical(options_.source).string();
+  namespace fs = std::filesystem;
+  const fs::path path = fs::absolute(options_.source);
+  if (source_.paths().size() == 1) return fs::canonical(path).string();
+  // What it names is looked for beside the name it was opened by, not beside what a link leads to.
+  return (fs::canonical(path.parent_path()) / path.filename()).string();
 }
 
 void SourceDisk::refuse_other_formats() const {
@@ -143,12 +147,17 @@ void SourceDisk::refuse_snapshots() const {
 }
 
 void SourceDisk::refuse_unknown_partitions() const {
-  for (const unsigned number : options_.keep) {
+  const auto refuse_unknown = [&](unsigned number, const std::string& named_by) {
     const bool whole = number == 0 && layout_.kind == TableKind::none;
     const bool known = whole || std::any_of(layout_.partitions.begin(), layout_.partitions.end(),
                                             [&](const auto& one) { return one.number == number; });
-    if (!known)
-      throw io::Error::refusal(options_.source, fmt::format("has no partition {}", number));
+    if (known) return;
+    throw io::Error::refusal(options_.source,
+                             fmt::format("has no partition {}, as {} has it", number, named_by));
+  };
+  for (const unsigned number : options_.keep) refuse_unknown(number, "--keep");
+  for (const KeyFile& key : options_.keys) {
+    if (key.partition) refuse_unknown(*key.partition, "--key");
   }
   const bool only_backup = layout_.gpt && !layout_.primary_valid;  // kernels see no partitions
   if (!layout_.trusted || only_backup) {

@@ -27,6 +27,8 @@ struct Volume {
   // Of what lies in it; nothing where nobody knows.
   std::optional<std::uint64_t> used;
   std::optional<std::uint64_t> minimum;
+  // Bytes of all files, those that share blocks counted each; of what can be made anew.
+  std::optional<std::uint64_t> files;
 
   Action action = Action::keep;
   std::uint64_t new_size = 0;  // of the piece
@@ -39,8 +41,9 @@ struct Volume {
   bool trim = false;
   // Its journal had to be replayed first, so it is checked although it may keep its size.
   bool replayed = false;
-  bool unmountable = false;  // parts of it are not here, or not understood
-  bool hashed = false;       // somebody has hashed its blocks, the free ones too
+  // Nothing of it may be written: parts of it are not here, not understood, or to stay as they are.
+  bool left_alone = false;
+  bool hashed = false;  // somebody has hashed its blocks, the free ones too
 
   std::uint64_t head = 0;  // bytes in front of what lies inside
   std::vector<Volume> inside;

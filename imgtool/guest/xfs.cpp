@@ -82,6 +82,7 @@ void measure_xfs(Workshop& shop, Volume& volume) {
   }
   const XfsNumbers numbers = read_xfs(shop, volume);
   volume.used = numbers.used;
+  volume.files = numbers.files;
   if (const auto obstacle = xfs_obstacle(numbers.info); !obstacle.empty()) {
     volume.keep(obstacle);
     return;

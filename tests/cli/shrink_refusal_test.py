@@ -116,6 +116,48 @@ class Refusal(TestCase):
             result = self.imgtool("shrink", *arguments)
             self.assertEqual(result.code, 2, result)
 
+    def test_options_are_understood_before_the_appliance_is_launched(self):
+        path, empty = self.ext4(), self.path("empty")
+        empty.mkdir()  # with which a launch fails with another code
+        key = self.path("key")
+        key.write_bytes(b"a key")
+        for options, out, word in ((["-c"], "x.img", "-c: raw images"),
+                                   (["-o", "foo=bar"], "x.qcow2", "-o foo"),
+                                   (["-o", "cluster_size=3"], "x.qcow2", "cluster_size"),
+                                   (["-o", "extended_l2=on,cluster_size=512"], "x.qcow2", "16K"),
+                                   (["-o", "backing_file=a"], "x.qcow2", "-o backing_file"),
+                                   (["-o", "backing_fmt=raw"], "x.qcow2", "-o backing_fmt"),
+                                   (["--keep", "abc"], "x.img", "--keep: 'abc'"),
+                                   (["--keep=0", f"--key=0:{key}"], "x.img", "exclude"),
+                                   ([], "", "DST is empty")):
+            for command in ("shrink", "sparsify"):
+                with self.subTest(f"{command} {options} {out}"):
+                    result = self.imgtool(command, "--fixed-appliance", empty, *options, path,
+                                          self.path(out) if out else "")
+                    self.assertEqual(result.code, 2, result)
+                    self.assertEqual(result.err.count("\n"), 1, result)
+                    self.assertIn(word, result.err)
+        with open(path, "rb") as file:
+            result = self.imgtool("shrink", "--plan", "-", input=file)
+        self.assertEqual(result.code, 2, result)
+        self.assertIn("SRC", result.err)
+
+    def test_an_output_that_is_the_source_or_has_no_folder(self):
+        path, empty = self.ext4(), self.path("empty")
+        empty.mkdir()
+        self.assert_refused(self.imgtool("shrink", "--force", "--fixed-appliance", empty, path,
+                                         path), path)
+        result = self.imgtool("shrink", "--work-dir", self.dir, path, self.path("no") / "x.img")
+        self.assertEqual(result.code, 1, result)
+        self.assertIn("No such file", result.err)
+
+    def test_keys_of_nothing(self):
+        path, key = self.ext4(), self.path("key")
+        key.write_bytes(b"a key")
+        self.refused(path, "no partition 7", "--key", options=["--key", f"7:{key}"])
+        self.refused(path, "no such", "No such file", options=["--key", "no such"])
+        self.refused(path, "larger than 8 MiB", options=["--key", "/dev/zero"])
+
     def test_an_appliance_that_is_not_there(self):
         empty = self.path("empty")
         empty.mkdir()

@@ -95,6 +95,19 @@ class Several(TestCase):
         self.assertGreater(os.stat(disk.path).st_blocks * 512, 150 * MiB)
         self.assertLess(os.stat(thin).st_blocks * 512, 110 * MiB)
 
+    def test_a_kept_part_of_a_pool_keeps_all_of_it(self):
+        disk = PoolDisk(self, 1300 * MiB).make_all()
+        thin = self.path("thin.img")
+        report = self.imgtool_ok("sparsify", "--keep", SECOND, "--verify=quick", disk.path, thin,
+                                 "--json", timeout=600).json
+        for number in (FIRST, SECOND):
+            start, length = disk.range(number)
+            with open(disk.path, "rb") as before, open(thin, "rb") as after:
+                self.assertEqual(os.pread(before.fileno(), length, start),
+                                 os.pread(after.fileno(), length, start), number)
+        self.assertIn(f"partition {SECOND}", report["volumes"][FIRST - 1]["kept-because"])
+        self.assertIn("--keep 3", report["volumes"][FIRST - 1]["remedy"])
+
 
 if __name__ == "__main__":
     main()

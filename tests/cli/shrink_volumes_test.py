@@ -141,6 +141,26 @@ class Volumes(TestCase):
         self.assertEqual(after.listing(0), files)
         after.fsck(0, "e2fsck", "-fn")
 
+    def test_each_key_is_tried(self):
+        disk = GuestDisk(self, 96 * MiB)
+        disk.gpt([("8309", 40), ("8309", 40)])
+        keys = [self.path(name) for name in ("first", "second", "third")]
+        for number, key in enumerate(keys):
+            key.write_text(f"{key.name} passphrase\n" * (number + 1))
+        for number, key in ((1, keys[0]), (2, keys[1])):
+            disk.make(number, "cryptsetup", "luksFormat", "--batch-mode", "--pbkdf", "pbkdf2",
+                      "--pbkdf-force-iterations", 1000, "--key-file", self.as_typed(key))
+        result = self.imgtool("sparsify", "--plan", "--progress=none", "--key", keys[0], "--key",
+                              keys[2], disk.path, timeout=300)
+        self.assert_refused(result, "partition 2", "none of its keys fits", keys[0], keys[2],
+                            "--key 2:FILE")
+
+    def as_typed(self, key):
+        """Without the line's end."""
+        path = self.path()
+        path.write_bytes(key.read_bytes()[:-1])
+        return path
+
 
 if __name__ == "__main__":
     main()

@@ -57,6 +57,12 @@ class Usage(TestCase):
                 self.assert_usage_error(result, f"{command}: unknown option '--frobnicate'")
                 self.assertEqual(result.json["error"]["kind"], "usage")
 
+    def test_only_images_over_another_one_can_name_it(self):
+        disk = self.zero_image(512)
+        for command in (["capture", disk, self.path("out.qcow2")], ["measure", disk]):
+            result = self.imgtool(*command, "-O", "qcow2", "-o", "backing_file=base.img")
+            self.assert_usage_error(result, "-o backing_file: is not known here")
+
     def test_no_command(self):
         self.assert_usage_error(self.imgtool(), "no command given")
         self.assert_usage_error(self.imgtool("-v"), "no command given")

@@ -89,6 +89,15 @@ TEST_F(ExtContent, IsRefusedWhenDamaged) {
   EXPECT_THROW(measure(shop, volume), io::Error);
 }
 
+TEST_F(ExtContent, WithFeaturesThatNobodyKnowsIsLeftAlone) {
+  has_features("has_journal needs_recovery FEATURE_C15 extent");
+  measure(shop, volume);
+  EXPECT_EQ(volume.action, Action::keep);
+  EXPECT_TRUE(volume.left_alone);
+  EXPECT_NE(volume.why_kept.find("FEATURE_C15"), std::string::npos);
+  EXPECT_EQ(shell.commands.size(), 1U);  // it is neither replayed nor checked
+}
+
 TEST_F(ExtContent, IsKeptWhenTheUserSaysSo) {
   options.keep = {2};
   shell.answers["e2fsck"] = {4, "", "damaged"};
@@ -183,15 +192,117 @@ class BtrfsContent : public ExtContent {
 TEST_F(BtrfsContent, OnSeveralDevicesKeepsItsSize) {
   measure(shop, volume);
   EXPECT_EQ(volume.action, Action::keep);
-  EXPECT_FALSE(volume.unmountable);
+  EXPECT_FALSE(volume.left_alone);
   EXPECT_NE(volume.remedy.find("btrfs device remove"), std::string::npos);
 }
 
 TEST_F(BtrfsContent, WhoseOtherDeviceIsMissingIsNotMounted) {
   shell.answers["btrfs filesystem show"].out += "*** Some devices missing\n";
   measure(shop, volume);
-  EXPECT_TRUE(volume.unmountable);
+  EXPECT_TRUE(volume.left_alone);
   EXPECT_EQ(shell.commands.size(), 1U);
+}
+
+// Partition 3 is kept, and reaches into the volume in partition 2.
+class KeptPart : public BtrfsContent {
+ protected:
+  KeptPart() {
+    kept.name = "partition 3";
+    kept.partition = 3;
+    kept.device = "/dev/sda3";
+    shop.kept = {&kept};
+    shop.needs_replay = [](const std::string&) { return true; };
+    shell.answers["lsblk"] = {0, "/dev/sda2\n/dev/sda\n/dev/dm-0\n/dev/sda3\n/dev/sda\n", ""};
+  }
+
+  void expect_left_alone() {
+    measure(shop, volume);
+    EXPECT_EQ(volume.action, Action::keep);
+    EXPECT_TRUE(volume.left_alone);
+    EXPECT_TRUE(volume.inside.empty());
+    EXPECT_NE(volume.why_kept.find("partition 3"), std::string::npos);
+    for (const std::string& command : shell.commands) {
+      EXPECT_EQ(command.find("mount"), std::string::npos);
+      EXPECT_EQ(command.find("vgchange"), std::string::npos);
+    }
+  }
+
+  Volume kept;
+};
+
+TEST_F(KeptPart, OfABtrfsKeepsAllOfIt) {
+  shell.answers["btrfs filesystem show"].out +=
+      "\tdevid 1 size 9 used 8 path /dev/sda2\n\tdevid 2 size 9 used 8 path /dev/mapper/vg-lv\n";
+  expect_left_alone();
+  EXPECT_NE(shell.commands.back().find(" '/dev/sda2' '/dev/mapper/vg-lv'"), std::string::npos);
+}
+
+TEST_F(KeptPart, OfAVolumeGroupKeepsAllOfIt) {
+  volume.type = "LVM2_member";
+  shell.answers["-o vg_name '/dev/sda2'"] = {0, R"({"report":[{"pv":[{"vg_name":"vg"}]}]})", ""};
+  shell.answers["--select 'vg_name=\"vg\"'"] = {
+      0,
+      R"({"report":[{"pv":[{"pv_name":"/dev/sda2"},{"pv_name":"[unknown]"},{"pv_name":"/dev/sda3"}]}]})",
+      ""};
+  expect_left_alone();
+  EXPECT_NE(shell.commands.back().find(" '/dev/sda2' '/dev/sda3'"), std::string::npos);
+}
+
+TEST_F(KeptPart, OfSomethingElseHindersNobody) {
+  shell.answers["lsblk"].out = "/dev/sda2\n/dev/sda\n";
+  shop.needs_replay = nullptr;
+  measure(shop, volume);
+  EXPECT_FALSE(volume.left_alone);
+}
+
+// One logical volume, of 1 GiB, in a physical volume of 2 GiB.
+class LvmContent : public ExtContent {
+ protected:
+  LvmContent() {
+    volume.type = "LVM2_member";
+    volume.size = volume.new_size = 2 * io::GiB;
+    shell.answers["lv_layout"] = {
+        0,
+        R"({"report":[{"lv":[{"lv_name":"root","lv_size":"1073741824","lv_layout":"linear"}]}]})",
+        ""};
+    shell.answers["--segments"] = {
+        0, R"({"report":[{"seg":[{"lv_name":"root","segtype":"linear","lv_role":"public"}]}]})",
+        ""};
+    shell.answers["-s TYPE"] = {0, "ext4\n", ""};
+  }
+
+  void has_extents_of(std::uint64_t size) {
+    shell.answers["vg_extent_size"] = {
+        0,
+        R"({"report":[{"pv":[{"vg_name":"vg","vg_missing_pv_count":"0","vg_exported":"",)"
+        R"("vg_permissions":"writeable","pv_count":"1","pv_mda_count":"1","pe_start":"1048576",)"
+        R"("vg_extent_size":")" +
+            std::to_string(size) + R"("}]}]})",
+        ""};
+  }
+};
+
+TEST_F(LvmContent, FollowsItsVolumesInWholeExtents) {
+  has_extents_of(100 * io::MiB);
+  measure(shop, volume);
+  EXPECT_EQ(volume.inside.front().action, Action::shrink);
+  EXPECT_EQ(volume.inside.front().new_size, 200 * io::MiB);
+  EXPECT_EQ(volume.new_size, 201 * io::MiB);
+}
+
+TEST_F(LvmContent, DoesNotWorkForLessThanAnExtent) {
+  has_extents_of(io::GiB);
+  measure(shop, volume);
+  EXPECT_EQ(volume.inside.front().action, Action::keep);
+  EXPECT_EQ(volume.new_size, io::GiB + io::MiB);
+}
+
+TEST_F(LvmContent, ThatKeepsItsSizeKeepsThoseOfItsVolumes) {
+  has_extents_of(100 * io::MiB);
+  volume.size = volume.new_size = 200 * io::MiB;
+  measure(shop, volume);
+  EXPECT_EQ(volume.action, Action::keep);
+  EXPECT_EQ(volume.inside.front().action, Action::keep);
 }
 
 TEST(Shell, QuotesWords) {
