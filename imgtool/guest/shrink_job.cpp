@@ -14,10 +14,10 @@
 #include "imgtool/guest/trouble.hpp"
 #include "imgtool/human.hpp"
 #include "imgtool/job.hpp"
+#include "imgtool/output_path.hpp"
 #include "imgtool/signals.hpp"
 #include "imgtool/usage_error.hpp"
 #include "io/device_inventory.hpp"
-#include "io/device_usage.hpp"
 #include "io/error.hpp"
 #include "io/task_group.hpp"
 
@@ -64,6 +64,7 @@ void ShrinkJob::refuse_output() const {
   if (::access(folder.c_str(), W_OK | X_OK) != 0) {
     throw io::Error::system("making a file in it", folder, errno);
   }
+  check_output_path(options_.output, source_.paths(), io::DeviceInventory());
   std::error_code error;
   const auto status = std::filesystem::status(options_.output, error);
   if (!std::filesystem::exists(status)) return;
@@ -74,10 +75,6 @@ void ShrinkJob::refuse_output() const {
   if (!options_.target.force) {
     throw io::Error::refusal(options_.output, "exists already; --force replaces it");
   }
-  const io::DeviceInventory inventory;
-  const auto reasons =
-      io::DeviceUsage(inventory).reasons_not_to_write(options_.output, source_.paths());
-  if (!reasons.empty()) throw io::Error::refusal(options_.output, reasons.front().phrase());
 }
 
 // A qcow2 file in which nothing is stored yet: all is as in the source, or zeros.

@@ -1,6 +1,8 @@
 """imgtool burn on disks that fail: found, located, told, and never taken for success."""
-from imgtool_testing import (MiB, TestCase, engines, flip_byte, main, requires_fault_disk,
-                             requires_root)
+import os
+
+from imgtool_testing import (MiB, TestCase, check, engines, flip_byte, main, requires_fault_disk,
+                             requires_root, run, sha256)
 
 
 class FaultTestCase(TestCase):
@@ -70,6 +72,35 @@ class FullDisk(FaultTestCase):
         self.assertEqual(result.code, 1, f"\n{result!r}")
         self.assertIn("No space left", result.json["error"]["message"])
         self.assertEqual(list(memory.iterdir()), [])
+
+    def test_with_a_digest_too(self):
+        image, memory = self.dense_image(8 * MiB), self.tmpfs(4 * MiB)
+        result = self.imgtool("burn", image, memory / "target", "--json",
+                              f"--digest=sha256:{sha256(image)}")
+        self.assertEqual(result.code, 1, f"\n{result!r}")
+        self.assertIn("No space left", result.json["error"]["message"])
+
+    def test_goes_on_when_there_is_room(self):
+        image, memory, mapfile = self.dense_image(8 * MiB), self.tmpfs(4 * MiB), self.path("map")
+        args = ["burn", image, memory / "target", f"--mapfile={mapfile}"]
+        result = self.imgtool(*args)
+        self.assertEqual(result.code, 1, f"\n{result!r}")
+        self.assertIn("--resume", result.err)
+        check("mount", "-o", "remount,size=16M", memory)
+        self.imgtool_ok(*args, "--resume")
+        self.assert_same_content(image, memory / "target")
+
+    def test_a_stream_that_breaks_when_one_has_failed_already(self):
+        """The first disk never was written to: its sectors are not those of the table."""
+        image = self.dense_image(8 * MiB)
+        run(["sfdisk", "-q", image], input=b"label: gpt\nstart=1MiB, size=4MiB\n")
+        check("gzip", image)
+        packed = f"{image}.gz"
+        os.truncate(packed, os.stat(packed).st_size // 2)
+        disks = [self.loop_device(12 * MiB, sector_size=4096), self.loop_device(12 * MiB)]
+        result = self.imgtool("burn", packed, *disks, "--yes", "--json")
+        self.assertEqual(result.code, 1, f"\n{result!r}")
+        self.assertIn("cut short", result.json["error"]["message"])
 
     def test_a_pipe_that_does_not_fit(self):
         image = self.dense_image(6 * MiB)
@@ -241,6 +272,12 @@ class ReadsBackWrong(FaultTestCase):
         self.assertEqual(result.code, 4, f"\n{result!r}")
         self.assertEqual([target["differences"] for target in result.json["targets"]],
                          [[{"start": 0, "length": MiB}, *ranges], []])
+
+    def test_through_the_page_cache_too(self):
+        image, bad = self.dense_image(8 * MiB), self.fault_disk(8 * MiB)
+        bad.flip_reads(5 * MiB + 100, 50)
+        result = self.imgtool("burn", image, bad.device, "--yes", "--json", "--direct=off")
+        self.assertEqual(result.code, 4, f"\n{result!r}")
 
     def test_in_the_first_mib(self):
         image, bad = self.dense_image(4 * MiB), self.fault_disk(4 * MiB)

@@ -187,8 +187,24 @@ class Images(BurnTestCase):
         with open(image, "r+b") as file:
             file.write(b"changed")
         result = job.finish()
-        self.assertNotEqual(result.code, 0, f"\n{result!r}")
+        self.assertEqual(result.code, 4, f"\n{result!r}")
         self.assertIn("changed", result.json["error"]["message"])
+        self.assertFalse(target.exists())
+
+    def test_a_pipe_through_which_nothing_comes(self):
+        target = self.path("target")
+        result = self.imgtool("burn", "-", target, input=b"")
+        self.assertEqual(result.code, 1, f"\n{result!r}")
+        self.assertFalse(target.exists())
+
+    def test_two_do_not_mix_in_one_file(self):
+        image, target = self.dense_image(8 * MiB), self.backing_file(8 * MiB)
+        job = self.job("burn", image, target, "--force", "--rate=512K")
+        job.wait_for("write", MiB)
+        result = self.imgtool("burn", self.dense_image(8 * MiB, seed=2), target, "--force")
+        self.assert_refused(result, target, "another imgtool")
+        self.assertEqual(job.finish().code, 0)
+        self.assert_same_content(image, target)
 
     def test_links_are_followed(self):
         image, real = self.dense_image(MiB), self.backing_file(4 * MiB)

@@ -90,6 +90,37 @@ class UsedDisks(RefusalTestCase):
         self.assert_works_now(disk)
 
     @requires_root
+    @requires("mkfs.ext4")
+    def test_another_loop_device_over_the_same_bytes(self):
+        backing = self.backing_file(16 * MiB)
+        disk = self.loop_device(backing, direct_io=False)
+        twin = self.loop_device(backing, direct_io=False)
+        result = self.imgtool("burn", self.image, disk, twin, "--yes")
+        self.assertEqual(result.code, 2, f"\n{result!r}")
+        check("mkfs.ext4", "-q", disk)
+        place = self.mount(disk)
+        self.assert_refuses(twin, place)
+        check("umount", place)
+        self.assert_works_now(twin)
+
+    @requires_root
+    @requires("mkfs.ext4")
+    def test_a_loop_device_over_a_disk_in_use(self):
+        disk = self.loop_device(16 * MiB, direct_io=False)
+        upper = self.loop_device(disk, direct_io=False)
+        check("mkfs.ext4", "-q", disk)
+        place = self.mount(disk)
+        self.assert_refuses(upper, place)
+
+    @requires_root
+    def test_loop_devices_over_other_parts_of_a_file(self):
+        backing = self.backing_file(16 * MiB)
+        front = self.loop_device(backing, sizelimit=8 * MiB)
+        back = self.loop_device(backing, offset=8 * MiB)
+        self.imgtool_ok("burn", self.image, front, back, "--yes")
+        self.assert_same_content(front, back)
+
+    @requires_root
     def test_a_file_behind_a_loop_device(self):
         backing = self.backing_file(8 * MiB)
         disk = self.loop_device(backing)

@@ -22,6 +22,8 @@ class OutputPaths(TestCase):
         for command in ("capture", "convert"):
             self.assert_refused_unharmed(linked, command, linked, self.path("e.img"))
 
+        self.assert_refused_unharmed(source, "burn", source, self.path("d.img"))
+
     def test_a_partial_file_that_somebody_linked_to(self):
         other, source = self.dense_image(MiB, "other"), self.dense_image(4096)
         os.link(other, self.path("out.imgtool-partial"))
@@ -40,9 +42,10 @@ class OutputPaths(TestCase):
 
     def test_the_mapfile(self):
         source, out = self.dense_image(MiB, "source"), self.path("out")
-        for mapfile in (source, out):
-            self.assert_refused_unharmed(source, "capture", "--mapfile", mapfile, source, out)
-            self.assertFalse(out.exists())
+        for command in ("burn", "capture"):
+            for mapfile in (source, out):
+                self.assert_refused_unharmed(source, command, "--mapfile", mapfile, source, out)
+                self.assertFalse(out.exists())
 
     def test_the_pages_of_analyze(self):
         image, page = self.dense_image(MiB, "image"), self.path("page")

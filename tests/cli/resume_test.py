@@ -271,6 +271,15 @@ class Refused(ResumeTestCase):
         self.assertEqual(self.mapfile.read_text(), self.map_before)
         self.assertEqual(sha256(self.target), self.before)
 
+    def test_a_file_that_took_the_place_of_the_target(self):
+        target, mapfile = self.path("new"), self.path("newmap")
+        args = ["burn", self.image, target, f"--mapfile={mapfile}"]
+        self.interrupted(*args, after=2 * MiB, rate="4M")
+        target.write_bytes(b"precious")
+        result = self.imgtool(*args, "--resume", "--verify=none")
+        self.assert_refused(result, "another target")
+        self.assertEqual(target.read_bytes(), b"precious")
+
     def test_another_image(self):
         other = self.dense_image(8 * MiB, seed=2)
         self.assert_refuses([*self.burn(other, self.target), "--resume"], "source")

@@ -296,7 +296,7 @@ class TestCase(unittest.TestCase):
     # --- disks ---
 
     def loop_device(self, backing, sector_size=512, direct_io=True, sizelimit=None, read_only=False,
-                    fill=0xA5, partitions=False):
+                    fill=0xA5, partitions=False, offset=0):
         """A loop device; `backing` is a path, or a size for a new file that holds the byte `fill`.
         `partitions`: the kernel shows them; see partition_node()."""
         if isinstance(backing, int):
@@ -304,6 +304,7 @@ class TestCase(unittest.TestCase):
         options = ["--sector-size", sector_size]
         options += ["--direct-io=on"] if direct_io else []
         options += ["--sizelimit", sizelimit] if sizelimit is not None else []
+        options += ["--offset", offset] if offset else []
         options += ["--read-only"] if read_only else []
         options += ["--partscan"] if partitions else []
         device = check("losetup", "--find", "--show", *options, backing)
