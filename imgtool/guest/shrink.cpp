@@ -54,10 +54,11 @@ void describe_common(CommandLine& line, ShrinkCommandOptions& o) {
   output_options(line, shrink.target);
   line.option("plan", flag_into(shrink.plan_only), "tell what would be done, and do nothing");
   line.option("keep", partitions_into(shrink.keep),
-              "leave this partition as it is, byte for byte; it may be moved");
+              "leave this partition as it is, byte for byte, and with it the others that its file "
+              "system or volume group lies on; it may be moved");
   line.option("key", key_files_into(shrink.keys),
-              "a file with the passphrase of the LUKS in this partition, or in any; may be given "
-              "several times");
+              "a file with the passphrase of the LUKS in this partition, or in any; of several, "
+              "each is tried");
   line.option("drop-swap-content", flag_into(shrink.drop_swap_content),
               "of a hibernated Linux: throw away what it had in memory, as a power failure would; "
               "its journals are replayed");

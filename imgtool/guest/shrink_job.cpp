@@ -252,11 +252,11 @@ void ShrinkJob::open_result() {
   find_free_space(*disk);
 }
 
-// Of the partitions that the user wants as they are, in their new places.
+// Of the partitions that come along as they are, in their new places.
 std::vector<io::ByteRange> ShrinkJob::kept_ranges() const {
   std::vector<io::ByteRange> ranges;
   for (const Volume& volume : plan_.volumes) {
-    if (!options_.keeps(volume.partition)) continue;
+    if (!options_.keeps(volume.partition) && !volume.left_alone) continue;
     if (const auto* place = plan_.placement_of(volume.partition)) {
       ranges.push_back({place->new_start, place->new_length});
       continue;

@@ -41,7 +41,7 @@ struct Volume {
   bool trim = false;
   // Its journal had to be replayed first, so it is checked although it may keep its size.
   bool replayed = false;
-  // Nothing of it may be written: parts of it are not here, not understood, or to stay as they are.
+  // All of it comes along as it is: parts of it are not here, not understood, or kept.
   bool left_alone = false;
   bool hashed = false;  // somebody has hashed its blocks, the free ones too
 
