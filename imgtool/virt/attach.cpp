@@ -152,9 +152,10 @@ void print_attached(const AttachJob& job) {
 }
 
 int attach_disk(const AttachCommandOptions& o, const CommonOptions& common) {
-  const virt::Site site(o.uri, virt::Access::read_write);
+  // Before the host is looked at: what it uses may change while we wait.
   std::optional<virt::AttachTurn> turn;
-  if (!o.dry_run && !site.connection.is_remote()) turn.emplace();
+  if (!o.dry_run && virt::may_be_this_host(o.uri)) turn.emplace();
+  const virt::Site site(o.uri, virt::Access::read_write);
   AttachJob job(site.connection, site.host, o.attach);
   if (!o.dry_run) job.run();
   if (common.json) {

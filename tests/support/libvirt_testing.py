@@ -159,7 +159,7 @@ class Libvirt:
 
     def remove(self, name):
         self.virsh("destroy", name, check=False)
-        self.virsh("undefine", name, check=False)
+        self.virsh("undefine", name, "--managed-save", check=False)
 
     def disks(self, name, half):
         """{target: disk element}; `half` is "live" or "config"."""
