@@ -24,6 +24,7 @@ void look_at(ImageReport& report, const std::string& path) {
     report.allocated = facts.front().allocated_size;
   } catch (const io::Error& error) {
     report.problem = error.what();
+    report.no_image = error.kind() == io::ErrorKind::unsupported;
   }
 }
 
@@ -130,10 +131,12 @@ DiskReport report_disk(const DomainHalves& halves, const std::string& target,
   return report;
 }
 
-// Where this host cannot look, libvirt's own numbers.
+// Where this host cannot look, libvirt's own numbers. libvirtd would open a pipe, and hang.
 void ask_libvirt_for_sizes(const Domain& domain, DiskReport& report) {
   for (auto* half : {&report.live, &report.config}) {
-    if (!*half || (*half)->chain.empty() || (*half)->chain.front().size) continue;
+    if (!*half || (*half)->chain.empty() || (*half)->chain.front().size ||
+        (*half)->chain.front().no_image)
+      continue;
     const auto size = domain.block_size(report.target);
     if (!size) continue;
     (*half)->chain.front().size = size->capacity;
