@@ -6,6 +6,7 @@
 #include "formats/reference.hpp"
 #include "formats/simg/layout.hpp"
 #include "formats/streams/stream_image.hpp"
+#include "io/error.hpp"
 
 namespace formats {
 namespace {
@@ -23,6 +24,15 @@ Qcow2Facts qcow2_facts(const io::File& file) {
   if (facts.header.bitmaps_consistent) facts.bitmaps = qcow2::read_bitmaps(tables, facts.header);
   facts.luks = qcow2::read_luks(tables, facts.header);
   return facts;
+}
+
+// Opening a pipe that nobody writes to would wait for ever.
+io::File open_image_file(const std::string& path) {
+  const io::FileKind kind = io::status_of(path).kind;
+  if (kind != io::FileKind::regular && kind != io::FileKind::block_device) {
+    throw io::Error(io::ErrorKind::unsupported, path, "is neither a file nor a disk");
+  }
+  return {path, O_RDONLY};
 }
 
 ImageFacts facts_of(const FormattedFile& opened) {
@@ -49,7 +59,7 @@ std::vector<ImageFacts> read_facts(const std::string& path, std::optional<Format
                                    bool follow_backing) {
   ReferenceChain chain;
   std::vector<ImageFacts> facts;
-  facts.push_back(facts_of(chain.begin(io::File(path, O_RDONLY), format)));
+  facts.push_back(facts_of(chain.begin(open_image_file(path), format)));
   while (follow_backing && facts.back().qcow2) {
     const qcow2::Header& header = facts.back().qcow2->header;
     if (header.backing_file.empty()) break;

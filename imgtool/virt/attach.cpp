@@ -79,8 +79,8 @@ void describe_attach(CommandLine& line, AttachCommandOptions& o) {
   line.option("start", flag_into(attach.start),
               "then start the domain; when it does not start the disk is taken off again");
   line.option("if-absent", flag_into(attach.if_absent),
-              "a disk that is attached already is fine; one that only the guest or only the "
-              "configuration has is attached to the other, too");
+              "a disk that is attached already, as asked for, is fine; one that only the guest or "
+              "only the configuration has is attached to the other, too");
   line.option("force", flag_into(attach.force), "even if this host uses the disk");
   line.option("dry-run", flag_into(o.dry_run), "only print the XML, and what decided it");
   line.exit_code(exit_code::failed, "not attached: refused, or libvirt's error, with its code");
@@ -152,9 +152,10 @@ void print_attached(const AttachJob& job) {
 }
 
 int attach_disk(const AttachCommandOptions& o, const CommonOptions& common) {
-  const virt::Site site(o.uri, virt::Access::read_write);
+  // Before the host is looked at: what it uses may change while we wait.
   std::optional<virt::AttachTurn> turn;
-  if (!o.dry_run && !site.connection.is_remote()) turn.emplace();
+  if (!o.dry_run && virt::may_be_this_host(o.uri)) turn.emplace();
+  const virt::Site site(o.uri, virt::Access::read_write);
   AttachJob job(site.connection, site.host, o.attach);
   if (!o.dry_run) job.run();
   if (common.json) {

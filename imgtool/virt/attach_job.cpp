@@ -50,6 +50,7 @@ AttachJob::AttachJob(const Connection& connection, const HostStorage& host, Atta
                          {options_.format, options_.follow_references, options_.readonly});
   notes_ = source_.notes;
   look_at_domains();
+  refuse_saved_state();
   choose_halves();
   decide("source", source_.source.label(),
          fmt::format("{} of {}", to_string(source_.source.type), options_.source));
@@ -82,7 +83,7 @@ void AttachJob::look_at_domains() {
   for (const DomainHalves& domain : domains_) {
     if (domain.uuid == domain_.uuid()) ours_ = &domain;
   }
-  if (ours_ == nullptr) {  // it came, or was renamed, a moment ago
+  if (ours_ == nullptr || (!ours_->live && !ours_->config)) {  // it came or went a moment ago
     throw io::Error(io::ErrorKind::refused, options_.domain, "is not in libvirt's list of domains");
   }
   uses_ = collect_uses(domains_, host_);
@@ -133,6 +134,13 @@ const DiskUse* AttachJob::find_own_use() const {
 
 // --- what must not be ---------------------------------------------------------------------
 
+// The next start goes on from it, and the guest would not have the disk.
+void AttachJob::refuse_saved_state() const {
+  if (!ours_->saved) return;
+  throw io::Error::refusal(ours_->name, "has a saved state, which no disk can be added to: " +
+                                            saved_state_advice(ours_->name));
+}
+
 void AttachJob::check_conflicts(const DiskUse* own) {
   IntendedUse intended{source_.identity, {}, options_.readonly, options_.shared};
   intended.chain.reserve(source_.chain.size());
@@ -150,31 +158,40 @@ void AttachJob::check_conflicts(const DiskUse* own) {
                                  "--shared"
                                : "detach it there first");
   }
-  const bool explained = std::any_of(uses_.uses.begin(), uses_.uses.end(), [&](const DiskUse& use) {
-    return use.halves.live && host_.share(use.identity, source_.identity);
-  });
-  if (!options_.force) check_host(explained);
+  if (options_.force || !source_.local_file) return;
+  check_host(source_.identity, !options_.readonly);
+  for (const Identity& below : intended.chain) check_host(below, false);
 }
 
-// `explained`: a guest of ours has it open, and that was found to be right.
-void AttachJob::check_host(bool explained) const {
-  if (!source_.local_file) return;
-  const std::string& path = source_.identity.path;
+// `writes`: what the guest will do; one that only reads bears others that do.
+void AttachJob::check_host(const Identity& image, bool writes) const {
+  const std::string& path = image.path;
+  // A guest of ours has it open, and that was found to be right.
+  const bool explained = std::any_of(uses_.uses.begin(), uses_.uses.end(), [&](const DiskUse& use) {
+    return use.halves.live && host_.share(use.identity, image);
+  });
   std::vector<io::DeviceUse> uses = host_.uses(path);
+  const bool is_read = std::erase_if(uses, [&](const io::DeviceUse& use) {
+                         return !writes && host_.only_reads(use);
+                       }) > 0;
   std::erase_if(uses, [&](const io::DeviceUse& use) {
-    return (explained && use.kind == io::DeviceUseKind::open_for_writing) ||
-           (options_.readonly && use.kind == io::DeviceUseKind::read_only);
+    return explained && use.kind == io::DeviceUseKind::open_for_writing;
   });
   const auto refuse = [&](const std::string& why) {
-    throw io::Error::refusal(options_.source,
-                             fmt::format("is {} (--force attaches it all the same)", why));
+    const bool below = image.file != source_.identity.file;
+    throw io::Error::refusal(
+        options_.source,
+        fmt::format("{} {} (--force attaches it all the same)",
+                    below ? fmt::format("lies over {}, which is", path) : "is", why));
   };
   if (!uses.empty()) {
     const io::DeviceUse& use = uses.front();
     refuse(use.remedy.empty() ? use.phrase() : fmt::format("{}: {}", use.phrase(), use.remedy));
   }
-  if (source_.local_block && held_by_kernel(path)) refuse("in use by the kernel of this host");
-  if (!explained && locked_by_qemu(path, !options_.readonly)) {
+  if (image.file && image.file->block_device && !is_read && held_by_kernel(path)) {
+    refuse("in use by the kernel of this host");
+  }
+  if (!explained && locked_by_qemu(path, writes)) {
     refuse("open in a running QEMU that this libvirt does not know");
   }
 }
@@ -195,14 +212,7 @@ void AttachJob::complete(const DiskUse& own) {
                    already_ ? "--if-absent takes that for done"
                             : "--if-absent also attaches it where it is missing");
   }
-  if (disk.readonly != options_.readonly || disk.image.format != source_.format ||
-      disk.shareable != options_.shared) {
-    throw io::Error::refusal(options_.source,
-                             fmt::format("{}, but as {}{}{}: detach it first", where,
-                                         disk.image.format.empty() ? "raw" : disk.image.format,
-                                         disk.readonly ? ", read-only" : ", writable",
-                                         disk.shareable ? ", shared" : ""));
-  }
+  refuse_differences(own, where);
   plan_.source = disk.image.source;
   plan_.format = disk.image.format;
   plan_.target = disk.target;
@@ -222,6 +232,36 @@ void AttachJob::complete(const DiskUse& own) {
                                          halves_.config ? "the guest" : "the configuration",
                                          halves_.config ? "the configuration" : "the guest"));
   }
+}
+
+// What was asked for, and what the disk is otherwise in a half that has it.
+void AttachJob::refuse_differences(const DiskUse& own, const std::string& where) const {
+  std::vector<std::string> found;
+  const auto compare = [&](const std::string& what, const std::string& is,
+                           const std::optional<std::string>& wanted) {
+    if (!wanted || *wanted == "auto" || *wanted == is) return;
+    std::string text = fmt::format("{}{}, not {}", what, is.empty() ? "unset" : is, *wanted);
+    if (std::find(found.begin(), found.end(), text) == found.end()) found.push_back(text);
+  };
+  const auto access = [](bool readonly) { return readonly ? "read-only" : "writable"; };
+  const auto sharing = [](bool shared) { return shared ? "shared" : "for itself"; };
+  for (const auto* half : {&ours_->config, &ours_->live}) {
+    const DomainDisk* disk = *half ? (*half)->find_target(own.target) : nullptr;
+    if (disk == nullptr || !is_same_storage(host_.identity(disk->image.source), own.identity)) {
+      continue;
+    }
+    compare("", disk->image.format.empty() ? "raw" : disk->image.format, source_.format);
+    compare("", access(disk->readonly), access(options_.readonly));
+    compare("", sharing(disk->shareable), sharing(options_.shared));
+    compare("target ", disk->target, options_.target);
+    compare("bus ", disk->bus, options_.bus);
+    compare("serial ", disk->serial, options_.serial);
+    compare("cache ", disk->cache, options_.cache);
+    compare("io ", disk->io, options_.io);
+  }
+  if (found.empty()) return;
+  throw io::Error::refusal(options_.source, fmt::format("{}, but differently ({}): detach it first",
+                                                        where, fmt::join(found, "; ")));
 }
 
 // --- what is done -------------------------------------------------------------------------
@@ -279,6 +319,10 @@ void AttachJob::start_domain() {
   } catch (const LibvirtError& error) {
     if (already_) throw;
     try {
+      if (guest_has_disk()) {
+        notes_.push_back(fmt::format("{} was started by somebody else meanwhile", ours_->name));
+        return;
+      }
       undo();
     } catch (const LibvirtError& second) {
       throw error.with_hint(
@@ -287,6 +331,13 @@ void AttachJob::start_domain() {
     }
     throw error.with_hint("it did not start, so the disk was taken off again");
   }
+}
+
+bool AttachJob::guest_has_disk() const {
+  if (!domain_.is_active()) return false;
+  const DomainLayout live = read_domain(domain_.live_xml());
+  const DomainDisk* disk = live.find_target(plan_.target);
+  return disk != nullptr && is_same_storage(host_.identity(disk->image.source), source_.identity);
 }
 
 void AttachJob::undo() const {

@@ -67,8 +67,10 @@ class AttachJob {
   // The disk of our domain that is this source already; null where there is none.
   [[nodiscard]] const DiskUse* find_own_use() const;
   void complete(const DiskUse& own);
+  void refuse_differences(const DiskUse& own, const std::string& where) const;
+  void refuse_saved_state() const;
   void check_conflicts(const DiskUse* own);
-  void check_host(bool explained) const;
+  void check_host(const Identity& image, bool writes) const;
   void choose_bus_and_target();
   void choose_caching();
   void choose_serial();
@@ -76,6 +78,7 @@ class AttachJob {
   void redefine();
   void say_not_plugged_in();
   void start_domain();
+  [[nodiscard]] bool guest_has_disk() const;
   void undo() const;
   void decide(std::string what, std::string value, std::string why);
   [[nodiscard]] const DomainLayout& layout() const;

@@ -65,13 +65,15 @@ class DetachJob {
     const bool chosen = options.live || options.config;
     if (!chosen || options.live) live_ = find(halves_.live);
     if (!chosen || options.config) config_ = find(halves_.config);
+    refuse_saved_state();
     if (live_ == nullptr && config_ == nullptr && !options.if_present) refuse_absent();
     refuse_two_disks();
   }
 
   // The configuration comes last: it is right as long as the guest has the disk.
-  void run() {
-    if (live_ != nullptr) detach_live();
+  // `verbose` says when the guest was asked.
+  void run(bool verbose) {
+    if (live_ != nullptr) detach_live(verbose);
     if (config_ != nullptr) detach_config();
   }
 
@@ -116,6 +118,14 @@ class DetachJob {
                                      : "");
   }
 
+  // The next start would give the guest the disk back, whoever has it by then.
+  void refuse_saved_state() const {
+    if (!halves_.saved || (config_ == nullptr && find(halves_.saved) == nullptr)) return;
+    throw io::Error::refusal(domain_.name(),
+                             "has a saved state, which no disk can be taken out of: " +
+                                 virt::saved_state_advice(domain_.name()));
+  }
+
   // One name, two disks: which of them is meant?
   void refuse_two_disks() const {
     if (live_ == nullptr || config_ == nullptr) return;
@@ -144,7 +154,7 @@ class DetachJob {
     return nullptr;
   }
 
-  void detach_live() {
+  void detach_live(bool verbose) {
     RemovalWatch watch(connection_, domain_, live_->alias);
     try {
       domain_.ask_to_let_go(live_->alias, live_->xml);
@@ -160,6 +170,10 @@ class DetachJob {
                         domain_.name()));
         return;
       }
+    }
+    if (verbose) {
+      complain(fmt::format("{}: asked to let go of {}; waits for that up to {} s", domain_.name(),
+                           live_->target, options_.timeout_s));
     }
     const auto outcome = wait_for(watch);
     if (outcome == RemovalWatch::Outcome::removed) {
@@ -249,7 +263,7 @@ int run_detach(const Arguments& arguments) {
   return virt::run_reporting(line.common().json, exit_code::refused, [&] {
     const virt::Site site(o.uri, virt::Access::read_write);
     DetachJob job(site, o);
-    job.run();
+    job.run(line.common().verbose);
     return job.report(line.common().json);
   });
 }

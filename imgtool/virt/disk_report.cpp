@@ -24,6 +24,7 @@ void look_at(ImageReport& report, const std::string& path) {
     report.allocated = facts.front().allocated_size;
   } catch (const io::Error& error) {
     report.problem = error.what();
+    report.no_image = error.kind() == io::ErrorKind::unsupported;
   }
 }
 
@@ -130,14 +131,16 @@ DiskReport report_disk(const DomainHalves& halves, const std::string& target,
   return report;
 }
 
-// Where this host cannot look, libvirt's own numbers.
+// Where this host cannot look, libvirt's own numbers. libvirtd would open a pipe, and hang.
 void ask_libvirt_for_sizes(const Domain& domain, DiskReport& report) {
   for (auto* half : {&report.live, &report.config}) {
-    if (!*half || (*half)->chain.empty() || (*half)->chain.front().size) continue;
+    if (!*half || (*half)->chain.empty()) continue;
+    ImageReport& image = (*half)->chain.front();
+    if (image.size || image.no_image) continue;
     const auto size = domain.block_size(report.target);
     if (!size) continue;
-    (*half)->chain.front().size = size->capacity;
-    (*half)->chain.front().allocated = size->allocation;
+    image.size = size->capacity;
+    image.allocated = size->allocation;
   }
 }
 

@@ -18,7 +18,8 @@ struct ImageReport {
   std::optional<std::uint64_t> size;       // of the guest's disk
   std::optional<std::uint64_t> allocated;  // what it takes
   std::optional<io::FileIdentity> file;
-  std::string problem;  // why it could not be looked at
+  std::string problem;    // why it could not be looked at
+  bool no_image = false;  // neither file nor disk: opening it may wait for ever
 };
 
 // A disk in one half of a domain.

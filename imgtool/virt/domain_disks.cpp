@@ -21,9 +21,9 @@ class Collector {
  public:
   Collector(const HostStorage& host, AllUses& found) : host_(host), found_(found) {}
 
-  void add_half(const std::string& domain, const DomainLayout& layout, Halves half) {
+  void add_layout(const std::string& domain, const DomainLayout& layout, Halves half, bool saved) {
     for (const DomainDisk& disk : layout.disks) {
-      DiskUse use{domain, disk.target, half};
+      DiskUse use{domain, disk.target, half, saved};
       use.shareable = disk.shareable;
       use.writes = !disk.readonly && disk.device != "cdrom";
       add(use, Role::disk, disk.image);
@@ -37,13 +37,13 @@ class Collector {
         use.writes = false;  // what is below it
       }
     }
-    for (const HostDevice& device : layout.host_devices) add_device(domain, device, half);
+    for (const HostDevice& device : layout.host_devices) add_device(domain, device, half, saved);
   }
 
  private:
-  void add_device(const std::string& domain, const HostDevice& device, Halves half) {
+  void add_device(const std::string& domain, const HostDevice& device, Halves half, bool saved) {
     for (Identity& disk : host_.disks_on(device)) {
-      DiskUse use{domain, device.target, half, Role::device, disk.path, !device.readonly};
+      DiskUse use{domain, device.target, half, saved, Role::device, disk.path, !device.readonly};
       use.shareable = device.shareable;
       use.device = device.label();
       use.identity = std::move(disk);
@@ -59,12 +59,13 @@ class Collector {
     add(std::move(use));
   }
 
-  // Once for each image; both halves have most of them.
+  // Once for each image; most are in both halves.
   void add(DiskUse use) {
     for (DiskUse& known : found_.uses) {
       if (!is_same_image(known, use)) continue;
       known.halves.live = known.halves.live || use.halves.live;
       known.halves.config = known.halves.config || use.halves.config;
+      known.saved = known.saved || use.saved;
       known.writes = known.writes || use.writes;
       known.shareable = known.shareable && use.shareable;
       return;
@@ -107,9 +108,12 @@ class Collector {
   AllUses& found_;
 };
 
-std::string_view name_of_halves(Halves halves) {
-  if (halves.live && halves.config) return "running";
-  return halves.live ? "running, not in its configuration" : "in its configuration";
+std::string_view where_text(const DiskUse& use) {
+  if (use.halves.live) {
+    return use.halves.config ? "running" : "running, not in its configuration";
+  }
+  if (!use.saved) return "in its configuration";
+  return use.halves.config ? "in its configuration and in its saved state" : "in its saved state";
 }
 
 }  // namespace
@@ -135,6 +139,12 @@ Site::Site(const std::optional<std::string>& uri, Access access)
       connection(uri, access),
       host(host_of(connection, std::move(scan_))) {}
 
+std::string saved_state_advice(const std::string& domain) {
+  const std::string name = io::shell_word(domain);
+  return fmt::format("virsh start {} goes on from it, virsh managedsave-remove {} gives it up",
+                     name, name);
+}
+
 DomainHalves read_halves(const Domain& domain) {
   DomainHalves halves;
   halves.name = domain.name();
@@ -143,6 +153,8 @@ DomainHalves read_halves(const Domain& domain) {
   halves.persistent = domain.is_persistent();
   if (halves.active) halves.live = read_domain(domain.live_xml());
   if (halves.persistent) halves.config = read_domain(domain.inactive_xml(false));
+  if (halves.active) return halves;
+  if (const auto saved = domain.saved_xml()) halves.saved = read_domain(*saved);
   return halves;
 }
 
@@ -162,8 +174,9 @@ AllUses collect_uses(const std::vector<DomainHalves>& domains, const HostStorage
   AllUses found;
   Collector collector(host, found);
   for (const DomainHalves& domain : domains) {
-    if (domain.live) collector.add_half(domain.name, *domain.live, {.live = true});
-    if (domain.config) collector.add_half(domain.name, *domain.config, {.config = true});
+    if (domain.live) collector.add_layout(domain.name, *domain.live, {.live = true}, false);
+    if (domain.config) collector.add_layout(domain.name, *domain.config, {.config = true}, false);
+    if (domain.saved) collector.add_layout(domain.name, *domain.saved, {}, true);
   }
   return found;
 }
@@ -171,14 +184,13 @@ AllUses collect_uses(const std::vector<DomainHalves>& domains, const HostStorage
 std::string describe(const DiskUse& use) {
   if (use.role == Role::device) {
     return fmt::format("on the {} that the domain {} ({}) has", use.device, use.domain,
-                       name_of_halves(use.halves));
+                       where_text(use));
   }
   const std::string_view how = use.role == Role::backing ? "below the disk"
                                : use.role == Role::mirror
                                    ? "the copy that is being made of the disk"
                                    : "the disk";
-  return fmt::format("{} {} of the domain {} ({})", how, use.target, use.domain,
-                     name_of_halves(use.halves));
+  return fmt::format("{} {} of the domain {} ({})", how, use.target, use.domain, where_text(use));
 }
 
 std::vector<DiskUse> find_conflicts(const IntendedUse& intended, const std::vector<DiskUse>& uses,

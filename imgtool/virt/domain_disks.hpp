@@ -12,7 +12,8 @@
 
 namespace imgtool::virt {
 
-// A domain as it runs and as it is configured; either may be missing.
+// A domain as it runs and as it is configured; either may be missing. One that is shut off may have
+// a saved state, which its next start goes on from, whatever its configuration says.
 struct DomainHalves {
   std::string name;
   std::string uuid;
@@ -20,7 +21,11 @@ struct DomainHalves {
   bool persistent = false;
   std::optional<DomainLayout> live;
   std::optional<DomainLayout> config;
+  std::optional<DomainLayout> saved;
 };
+// How to be rid of the saved state of that domain.
+std::string saved_state_advice(const std::string& domain);
+
 // Throws LibvirtError.
 DomainHalves read_halves(const Domain& domain);
 // Of all domains. One that vanishes meanwhile is left out.
@@ -56,7 +61,8 @@ enum class Role : std::uint8_t {
 struct DiskUse {
   std::string domain;
   std::string target;
-  Halves halves{};  // where
+  Halves halves{};     // where
+  bool saved = false;  // and in its saved state
   Role role = Role::disk;
   std::string label{};  // the image
   bool writes = false;

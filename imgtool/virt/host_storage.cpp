@@ -115,6 +115,13 @@ std::vector<io::DeviceUse> HostStorage::uses(const std::string& path) const {
   return usage().reasons_not_to_write(inventory().roots().in_dev(path));
 }
 
+bool HostStorage::only_reads(const io::DeviceUse& use) const {
+  return std::any_of(use.stack.begin(), use.stack.end(), [&](const std::string& name) {
+    const io::BlockDevice* device = inventory().find_path(name);
+    return device != nullptr && device->read_only;
+  });
+}
+
 bool locked_by_qemu(const std::string& path, bool for_writing) {
   const io::FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return false;

@@ -70,6 +70,8 @@ class HostStorage {
 
   // Why the device or file at `path` should not be given to a guest, besides what libvirt knows.
   [[nodiscard]] std::vector<io::DeviceUse> uses(const std::string& path) const;
+  // Whether that use goes through a device that is read-only, and so changes nothing.
+  [[nodiscard]] bool only_reads(const io::DeviceUse& use) const;
 
  private:
   [[nodiscard]] const HostSnapshot& snapshot() const;

@@ -3,12 +3,15 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <climits>
 #include <cstdlib>
 #include <set>
+#include <sstream>
 #include <thread>
 #include <utility>
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include "imgtool/virt/libvirt_calls.hpp"
 
@@ -47,6 +50,16 @@ std::set<std::string> uuids_of(const std::vector<Owned<_virDomain>>& domains) {
   std::set<std::string> uuids;
   for (const auto& domain : domains) uuids.insert(uuid_of(domain.get()));
   return uuids;
+}
+
+// QEMU's words come with line breaks.
+std::string one_line(const std::string& text) {
+  std::string line;
+  std::istringstream lines(text);
+  for (std::string part; std::getline(lines, part);) {
+    if (!part.empty()) line += (line.empty() ? "" : "; ") + part;
+  }
+  return line;
 }
 
 // Before the first connection.
@@ -91,12 +104,12 @@ class EventLoop {
 
 void calls::run_event_loop() { EventLoop::start(); }
 
-LibvirtError::LibvirtError(int code, int domain, std::string text, const std::string& hint)
-    : std::runtime_error(
-          fmt::format("libvirt: {} (code {}){}{}", text, code, hint.empty() ? "" : "; ", hint)),
+LibvirtError::LibvirtError(int code, int domain, const std::string& text, const std::string& hint)
+    : std::runtime_error(fmt::format("libvirt: {} (code {}){}{}", one_line(text), code,
+                                     hint.empty() ? "" : "; ", hint)),
       code_(code),
       domain_(domain),
-      text_(std::move(text)),
+      text_(one_line(text)),
       hint_(hint) {}
 
 std::string_view to_string(DomainState state) {
@@ -120,7 +133,7 @@ bool may_be_this_host(const std::optional<std::string>& uri) {
 
 // --- domains ------------------------------------------------------------------------------
 
-Domain::Domain(Owned<_virDomain> handle, std::optional<Halves> listed_as)
+Domain::Domain(Owned<_virDomain> handle, std::optional<Listed> listed_as)
     : handle_(std::move(handle)), listed_as_(listed_as) {
   name_ = checked(virDomainGetName(handle_.get()));
   uuid_ = uuid_of(handle_.get());
@@ -134,11 +147,11 @@ DomainState Domain::state() const {
 }
 
 bool Domain::is_active() const {
-  return listed_as_ ? listed_as_->live : checked(virDomainIsActive(handle_.get())) == 1;
+  return listed_as_ ? listed_as_->active : checked(virDomainIsActive(handle_.get())) == 1;
 }
 
 bool Domain::is_persistent() const {
-  return listed_as_ ? listed_as_->config : checked(virDomainIsPersistent(handle_.get())) == 1;
+  return listed_as_ ? listed_as_->persistent : checked(virDomainIsPersistent(handle_.get())) == 1;
 }
 
 std::string Domain::live_xml() const { return taken(virDomainGetXMLDesc(handle_.get(), 0)); }
@@ -146,6 +159,15 @@ std::string Domain::live_xml() const { return taken(virDomainGetXMLDesc(handle_.
 std::string Domain::inactive_xml(bool with_secrets) const {
   const unsigned secrets = with_secrets ? unsigned{VIR_DOMAIN_XML_SECURE} : 0U;
   return taken(virDomainGetXMLDesc(handle_.get(), VIR_DOMAIN_XML_INACTIVE | secrets));
+}
+
+std::optional<std::string> Domain::saved_xml() const {
+  if (listed_as_ && !listed_as_->saved) return std::nullopt;
+  const int saved = virDomainHasManagedSaveImage(handle_.get(), 0);
+  if (saved < 0 && virGetLastErrorCode() != VIR_ERR_NO_SUPPORT) throw_last_error();
+  if (saved != 1) return std::nullopt;
+  char* text = virDomainManagedSaveGetXMLDesc(handle_.get(), 0);
+  return text != nullptr ? taken(text) : inactive_xml(false);
 }
 
 void Domain::attach(const std::string& disk_xml, Halves halves) const {
@@ -188,6 +210,15 @@ Connection::Connection(const std::optional<std::string>& uri, Access access)
   remote_ = names_host(uri_);
 }
 
+bool Connection::leads_here() const {
+  std::array<char, HOST_NAME_MAX + 1> own{};
+  if (::gethostname(own.data(), own.size()) != 0) return false;
+  const std::string here = own.data();
+  const std::string there = taken(virConnectGetHostname(handle_.get()));
+  // libvirt adds the domain where it can find it out.
+  return there == here || there.starts_with(here + ".");
+}
+
 bool Connection::is_alive() const { return virConnectIsAlive(handle_.get()) == 1; }
 std::string Connection::type() const { return checked(virConnectGetType(handle_.get())); }
 
@@ -201,18 +232,21 @@ bool Connection::has_io_uring() const {
 }
 
 // Which domains there are comes from one call, so that none is missed that starts or ends right
-// now; two more calls tell about all of them what would take two for each.
+// now; three more calls tell about all of them what would take three for each.
 std::vector<Domain> Connection::domains() const {
   const std::set<std::string> active =
       uuids_of(list_domains(get(), VIR_CONNECT_LIST_DOMAINS_ACTIVE));
   const std::set<std::string> transient =
       uuids_of(list_domains(get(), VIR_CONNECT_LIST_DOMAINS_TRANSIENT));
+  const std::set<std::string> saved =
+      uuids_of(list_domains(get(), VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE));
   std::vector<Owned<_virDomain>> handles = list_domains(get(), 0);
   std::vector<Domain> domains;
   domains.reserve(handles.size());
   for (Owned<_virDomain>& handle : handles) {
     const std::string uuid = uuid_of(handle.get());
-    const Halves listed_as{active.contains(uuid), !transient.contains(uuid)};
+    const bool lasts = !transient.contains(uuid);
+    const Domain::Listed listed_as{active.contains(uuid) || !lasts, lasts, saved.contains(uuid)};
     domains.emplace_back(std::move(handle), listed_as);
   }
   std::sort(domains.begin(), domains.end(),

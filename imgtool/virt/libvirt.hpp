@@ -27,7 +27,7 @@ namespace imgtool::virt {
 // what() is one line: "libvirt: TEXT (code 55)" and, where there is one, "; HINT".
 class LibvirtError : public std::runtime_error {
  public:
-  LibvirtError(int code, int domain, std::string text, const std::string& hint = "");
+  LibvirtError(int code, int domain, const std::string& text, const std::string& hint = "");
 
   [[nodiscard]] int code() const noexcept { return code_; }      // virErrorNumber
   [[nodiscard]] int domain() const noexcept { return domain_; }  // virErrorDomain
@@ -76,8 +76,13 @@ struct Halves {
 
 class Domain {
  public:
-  // `listed_as`: whether it was active and persistent a moment ago; saves asking.
-  explicit Domain(Owned<_virDomain> handle, std::optional<Halves> listed_as = std::nullopt);
+  struct Listed {
+    bool active = false;
+    bool persistent = false;
+    bool saved = false;
+  };
+  // `listed_as`: what it was a moment ago; saves asking.
+  explicit Domain(Owned<_virDomain> handle, std::optional<Listed> listed_as = std::nullopt);
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] const std::string& uuid() const noexcept { return uuid_; }
@@ -91,6 +96,10 @@ class Domain {
   // What the next start will use. `with_secrets`: with passwords, which a redefinition must not
   // lose; needs a connection that may write.
   [[nodiscard]] std::string inactive_xml(bool with_secrets) const;
+
+  // What `virsh managedsave` kept, from which the next start goes on; nothing where nothing was.
+  // Where libvirt cannot show it, the configuration, which comes closest.
+  [[nodiscard]] std::optional<std::string> saved_xml() const;
 
   // One call, all or nothing. `disk_xml` is one <disk> element.
   void attach(const std::string& disk_xml, Halves halves) const;
@@ -109,7 +118,7 @@ class Domain {
 
  private:
   Owned<_virDomain> handle_;
-  std::optional<Halves> listed_as_;
+  std::optional<Listed> listed_as_;
   std::string name_;
   std::string uuid_;
 };
@@ -189,6 +198,8 @@ class Connection {
   [[nodiscard]] const std::string& uri() const noexcept { return uri_; }
   // Paths mean files of another host.
   [[nodiscard]] bool is_remote() const noexcept { return remote_; }
+  // Whether that host is this one, by its name.
+  [[nodiscard]] bool leads_here() const;
   [[nodiscard]] bool is_alive() const;
   // "QEMU", "TEST", "Xen" ...
   [[nodiscard]] std::string type() const;

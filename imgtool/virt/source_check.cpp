@@ -351,7 +351,10 @@ std::string foreign_format(std::string_view start) {
 
 CheckedSource check_source(const Connection& connection, const HostStorage& host,
                            const std::string& name, const SourceWishes& wishes) {
-  if (const auto network = parse_network_source(name)) return check_network(*network, host, wishes);
+  if (const auto network = parse_network_source(name)) {
+    refuse_unwritable(name);
+    return check_network(*network, host, wishes);
+  }
   if (const auto volume = find_named_volume(connection, name)) {
     return check_volume(connection, host, *volume, wishes);
   }

@@ -1,5 +1,6 @@
 // imgtool upload IMAGE POOL/VOL
 #include <chrono>
+#include <filesystem>
 #include <sstream>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "imgtool/exit_code.hpp"
 #include "imgtool/human.hpp"
 #include "imgtool/image_options.hpp"
+#include "imgtool/image_output.hpp"
 #include "imgtool/image_source.hpp"
 #include "imgtool/job.hpp"
 #include "imgtool/report.hpp"
@@ -24,6 +26,7 @@
 namespace imgtool {
 namespace {
 
+namespace fs = std::filesystem;
 using formats::Format;
 using virt::LibvirtError;
 using virt::Pool;
@@ -44,14 +47,16 @@ void describe_upload(CommandLine& line, UploadOptions& o) {
   line.argument("POOL/VOL", o.place, "storage pool, and the volume to make in it");
   virt::connect_option(line, o.uri);
   image_options(line, o.opening);
-  line.option("output-format,O", format_into(o.output),
+  line.option("output-format,O", output_format_into(o.output),
               "what the volume holds: raw, or qcow2 as it is (default: as it is for a qcow2 image "
               "where the pool keeps files, else raw)");
   line.option("force", flag_into(o.force),
               "the volume may exist: its content is replaced, to its last byte");
   line.job_options(o.job);
-  line.exit_code(exit_code::refused,
-                 "the volume exists, is in use or too small, or the image names other files");
+  line.exit_code(
+      exit_code::refused,
+      "the volume exists, is in use or too small, or is what the image is read from; or the "
+      "image names other files");
   line.example("imgtool upload golden.qcow2 default/web1.qcow2", "into a pool of files");
   line.example("imgtool upload -c qemu+ssh://root@host/system golden.img vg0/web1",
                "into a logical volume of another host");
@@ -59,12 +64,16 @@ void describe_upload(CommandLine& line, UploadOptions& o) {
 
 // --- what goes where ----------------------------------------------------------------------
 
-// Volumes of these pools are files; other pools keep bytes of a disk and nothing else.
-bool keeps_files(const Pool& pool) {
+std::string type_of(const Pool& pool) {
   pugi::xml_document document;
   const std::string xml = pool.xml();
   document.load_buffer(xml.data(), xml.size());
-  const std::string_view type = document.child("pool").attribute("type").value();
+  return document.child("pool").attribute("type").value();
+}
+
+// Volumes of these pools are files; other pools keep bytes of a disk and nothing else.
+bool keeps_files(const Pool& pool) {
+  const std::string type = type_of(pool);
   return type == "dir" || type == "fs" || type == "netfs" || type == "vstorage";
 }
 
@@ -86,9 +95,6 @@ UploadPlan plan_upload(const UploadOptions& o, const Pool& pool) {
   const bool can_be_kept = keeps_files(pool) && image.format == Format::qcow2;
   plan.format =
       o.output.value_or(can_be_kept && o.opening.snapshot.empty() ? Format::qcow2 : Format::raw);
-  if (plan.format != Format::raw && plan.format != Format::qcow2) {
-    throw UsageError("upload: -O: a volume is raw or qcow2");
-  }
   if (plan.format == Format::raw) return plan;
   if (!can_be_kept || !o.opening.snapshot.empty()) {
     throw io::Error::refusal(o.image,
@@ -105,15 +111,23 @@ UploadPlan plan_upload(const UploadOptions& o, const Pool& pool) {
   return plan;
 }
 
-std::string volume_xml(const std::string& name, std::uint64_t capacity, Format format, bool file) {
+formats::OpenOptions opening_of(const UploadOptions& o, const UploadPlan& plan) {
+  formats::OpenOptions opening = o.opening;
+  opening.direct = true;
+  if (plan.format == Format::qcow2) opening.format = Format::raw;  // its bytes as they are
+  return opening;
+}
+
+// Always raw: a qcow2 volume would begin as one of libvirt's making, whose tables would show
+// through the holes of what is sent.
+std::string volume_xml(const std::string& name, std::uint64_t capacity, bool file) {
   pugi::xml_document document;
   pugi::xml_node volume = document.append_child("volume");
   volume.append_child("name").text() = name.c_str();
   volume.append_child("capacity").text() = std::to_string(capacity).c_str();
   if (file) {  // elsewhere all of it is allocated
     volume.append_child("allocation").text() = "0";
-    volume.append_child("target").append_child("format").append_attribute("type") =
-        std::string(name_of(format)).c_str();
+    volume.append_child("target").append_child("format").append_attribute("type") = "raw";
   }
   std::ostringstream text;
   document.save(text, "", pugi::format_raw | pugi::format_no_declaration);
@@ -124,12 +138,14 @@ std::string volume_xml(const std::string& name, std::uint64_t capacity, Format f
 
 class UploadJob {
  public:
-  UploadJob(const virt::Connection& connection, const UploadOptions& options)
+  // All of it outlives the job.
+  UploadJob(io::Ring& ring, const virt::Connection& connection, const UploadOptions& options)
       : options_(options),
         connection_(connection),
         pool_(find_pool()),
         name_(options.place.substr(options.place.find('/') + 1)),
-        plan_(plan_upload(options, pool_)) {
+        plan_(plan_upload(options, pool_)),
+        image_(ring, options.image, opening_of(options, plan_), stop_flag()) {
     refresh();  // it may know volumes that are gone, or not know new ones
     prepare_volume();
   }
@@ -203,7 +219,7 @@ class UploadJob {
       return;
     }
     sparse_ = keeps_files(pool_);
-    volume_ = pool_.create_volume(volume_xml(name_, plan_.disk_size, plan_.format, sparse_));
+    volume_ = pool_.create_volume(volume_xml(name_, *image_.source().size(), sparse_));
     fresh_ = true;
   }
 
@@ -215,6 +231,7 @@ class UploadJob {
     replaced_ = true;
     const virt::HostStorage host = virt::host_of(connection_);
     const virt::Identity identity = host.identity(volume_->path());
+    refuse_own_source(host, identity);
     const auto all = virt::collect_uses(virt::read_all_halves(connection_), host);
     virt::print_notes(all.notes);
     const auto conflicts = virt::find_conflicts({identity, {}}, all.uses, host);
@@ -237,6 +254,26 @@ class UploadJob {
     }
   }
 
+  // Its old content is wiped before the first byte is read.
+  void refuse_own_source(const virt::HostStorage& host, const virt::Identity& volume) const {
+    for (const std::string& path : image_.paths()) {
+      const bool same = host.remote()
+                            ? may_be_volume_there(path)
+                            : host.share(host.identity(fs::absolute(path).string()), volume);
+      if (!same) continue;
+      throw io::Error::refusal(
+          options_.place,
+          fmt::format("holds {}, which is to be read: nothing of it would be left", path));
+    }
+  }
+
+  // Of another host names are all there is. They count when that host is this one, or when both
+  // have the files of a third.
+  [[nodiscard]] bool may_be_volume_there(const std::string& path) const {
+    return (connection_.leads_here() || type_of(pool_) == "netfs") &&
+           fs::weakly_canonical(path) == fs::weakly_canonical(volume_->path());
+  }
+
   // In place, since others may have links to it: a file becomes zeros, as long as it was or longer.
   void clear_existing() {
     if (!is_file_) return;
@@ -247,11 +284,7 @@ class UploadJob {
   }
 
   void copy(io::Ring& ring, Progress& progress) {
-    formats::OpenOptions opening = options_.opening;
-    opening.direct = true;
-    if (plan_.format == Format::qcow2) opening.format = Format::raw;  // its bytes as they are
-    ImageSource image(ring, options_.image, opening, stop_flag());
-    const std::uint64_t size = *image.source().size();
+    const std::uint64_t size = *image_.source().size();
     if (replaced_) {
       cleared_ = true;
       clear_existing();
@@ -262,15 +295,15 @@ class UploadJob {
     virt::Stream stream = volume_->upload(size + rest, sparse_);
     virt::VolumeTarget target(ring, stream, options_.place, sparse_);
     copied_.front().target = &target;
-    const auto tuning = choose_copy_options({}, size, {}, image.cluster_size());
-    io::Copier copier(ring, image.source(), copied_, tuning, progress, stop_flag());
+    const auto tuning = choose_copy_options({}, size, {}, image_.cluster_size());
+    io::Copier copier(ring, image_.source(), copied_, tuning, progress, stop_flag());
     copier.run({io::ByteRange{0, size}});
     if (stop_flag().load() != 0) {
       throw io::Error(io::ErrorKind::cancelled, options_.place, "stopped");
     }
     if (copied_.front().error) throw io::Error(*copied_.front().error);
     if (rest > 0) clear_rest(ring, target, {size, rest});
-    image.check_unchanged();
+    image_.check_unchanged();
     stream.finish();
   }
 
@@ -296,6 +329,7 @@ class UploadJob {
   Pool pool_;
   std::string name_;
   UploadPlan plan_;
+  ImageSource image_;
   std::optional<Volume> volume_;
   bool fresh_ = false;
   bool sparse_ = false;
@@ -318,7 +352,7 @@ int run_upload(const Arguments& arguments) {
   return virt::run_reporting(line.common().json, exit_code::refused, [&] {
     const virt::Connection connection(o.uri, virt::Access::read_write);
     const auto ring = make_ring(o.job, 32);
-    UploadJob job(connection, o);
+    UploadJob job(*ring, connection, o);
     Progress progress({o.place}, o.job);
     const auto begin = std::chrono::steady_clock::now();
     job.run(*ring, progress);

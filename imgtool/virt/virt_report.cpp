@@ -33,7 +33,8 @@ Json conflict_json(const DiskUse& use) {
                    : use.role == Role::mirror  ? "mirror"
                                                : "device"},
           {"live", use.halves.live},
-          {"config", use.halves.config}};
+          {"config", use.halves.config},
+          {"saved", use.saved}};
 }
 
 int report(const Failure& failure, const Json& details, bool json) {

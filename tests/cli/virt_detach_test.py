@@ -1,6 +1,5 @@
 """detach against a libvirtd: guests that let go, and guests that do not."""
 import signal
-import time
 
 from imgtool_testing import main
 from libvirt_testing import CutConnection, LibvirtTestCase
@@ -12,6 +11,12 @@ class Detach(LibvirtTestCase):
 
     def detach_ok(self, name, *options):
         return self.imgtool_ok("detach", "--domain", name, *options)
+
+    def start_waiting(self, guest):
+        """detach of vda, which has asked the guest, and waits."""
+        process = self.start_imgtool("detach", "-v", "--domain", guest, "--target", "vda")
+        self.assertIn(b"asked to let go of vda", process.stderr.readline())
+        return process
 
     def test_by_target_and_by_any_name_of_the_source(self):
         guest = self.scsi_guest()
@@ -34,6 +39,17 @@ class Detach(LibvirtTestCase):
         self.attach_ok(name, self.image())
         self.assertEqual(self.detach_ok(name, "--target", "vda", "--json").json["live"], False)
         self.assert_equal_halves(name, {})
+
+    def test_of_a_domain_with_a_saved_state(self):
+        guest, image = self.guest(), self.image()
+        self.attach_ok(guest, image)
+        self.libvirt.virsh("managedsave", guest)
+        self.assert_refused(self.detach(guest, "--target", "vda"), guest, "saved state",
+                            f"virsh start {guest}", f"virsh managedsave-remove {guest}")
+        self.assert_equal_halves(guest, {"vda": image})
+        self.detach_ok(guest, "--target", "vdz", "--if-present")
+        self.libvirt.virsh("managedsave-remove", guest)
+        self.detach_ok(guest, "--target", "vda")
 
     def test_one_half(self):
         guest = self.scsi_guest()
@@ -73,8 +89,7 @@ class Detach(LibvirtTestCase):
         guest = self.guest()
         self.attach_ok(guest, self.image())
         self.libvirt.virsh("suspend", guest)
-        process = self.start_imgtool("detach", "--domain", guest, "--target", "vda")
-        time.sleep(1.5)  # it has asked, and waits
+        process = self.start_waiting(guest)
         self.libvirt.virsh("destroy", guest)
         _, err = process.communicate(timeout=60)
         self.assertEqual(process.returncode, 0, err)
@@ -108,8 +123,7 @@ class Detach(LibvirtTestCase):
         image = self.image()
         self.attach_ok(guest, image)
         self.libvirt.virsh("suspend", guest)
-        process = self.start_imgtool("detach", "--domain", guest, "--target", "vda")
-        time.sleep(1.5)
+        process = self.start_waiting(guest)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=10)
         self.assertEqual(process.returncode, 128 + signal.SIGINT, err)

@@ -34,7 +34,7 @@ class Refusals(LibvirtTestCase):
         failed = self.attach(third, image, "--json").json["error"]
         self.assertEqual((failed["kind"], failed["conflicts"]),
                          ("refused", [{"domain": off, "target": "vda", "path": str(image),
-                                       "role": "disk", "live": False, "config": True}]))
+                                       "role": "disk", "live": False, "config": True, "saved": False}]))
         self.assert_not_attached(third, self.attach(third, image, "--config"), "vda", off)
         self.assert_not_attached(third, self.attach(third, image, "--force"), "vda", off)
 
@@ -85,6 +85,23 @@ class Refusals(LibvirtTestCase):
         result = self.attach(guest, above, "--follow-references")
         self.assert_not_attached(guest, result, "the disk vdb", off, lone)
 
+    def test_a_saved_state_has_its_disks_still(self):
+        guest, other = self.guest(), self.bystander()
+        image = self.image()
+        self.attach_ok(guest, image, "--target", "vdb")
+        self.libvirt.virsh("managedsave", guest)
+        result = self.attach(guest, self.image(), "--start")
+        self.assert_not_attached(guest, result, "saved state", f"virsh managedsave-remove {guest}")
+        # libvirt changes the configuration all the same.
+        self.libvirt.virsh("detach-disk", guest, "vdb", "--config")
+        result = self.attach(other, image)
+        self.assert_not_attached(other, result, "the disk vdb", guest, "in its saved state")
+        failed = self.attach(other, image, "--json").json["error"]
+        self.assertEqual([(use["config"], use["saved"]) for use in failed["conflicts"]],
+                         [(False, True)])
+        self.libvirt.virsh("managedsave-remove", guest)
+        self.attach_ok(guest, image, "--dry-run")
+
     def test_the_other_end_of_a_block_copy(self):
         guest, other = self.scsi_guest(), self.bystander()
         image, copy = self.image(), self.path("copy.img")
@@ -120,6 +137,29 @@ class Refusals(LibvirtTestCase):
         self.assert_equal_halves(guest, {})
         self.attach_ok(guest, image, "--force")
         self.assert_equal_halves(guest, {"sda": image})
+
+    def test_what_the_host_uses_below_the_image(self):
+        name = self.domain()
+        base, overlay = self.image("base.img"), self.path("overlay.qcow2")
+        check("qemu-img", "create", "-q", "-f", "qcow2", "-b", base, "-F", "raw", overlay)
+        loop = self.loop_device(base)
+        result = self.attach(name, overlay, "--follow-references")
+        self.assert_not_attached(name, result, overlay, f"over {base}", loop, "losetup -d")
+        self.assert_equal_halves(name, {})
+        check("losetup", "-d", loop)
+        check("losetup", "--read-only", loop, base)  # which changes nothing
+        self.attach_ok(name, overlay, "--follow-references")
+
+    def test_a_pipe_of_another_domain_is_not_waited_for(self):
+        pipe = self.path()
+        os.mkfifo(pipe)
+        name = self.domain(disks=f"<disk type='file'><driver name='qemu' type='qcow2'/>"
+                                 f"<source file='{pipe}'/><target dev='vda'/></disk>")
+        self.assertIn("neither a file nor a disk", self.imgtool_ok("disks", name).out)
+        self.assertIn("vda", self.imgtool_ok("domains").out)
+        other = self.domain()
+        done = self.attach_ok(other, self.image(), "--json").json
+        self.assertIn("neither a file nor a disk", " ".join(done["notes"]))
 
     def test_an_image_that_another_qemu_has_open(self):
         image = self.image()
@@ -188,6 +228,28 @@ class Refusals(LibvirtTestCase):
             serials = {self.libvirt.disks(guest, half)[target].find("serial").text
                        for half in ("live", "config")}
             self.assertEqual(len(serials), 1)
+
+    def test_what_is_there_already_has_to_be_what_is_asked_for(self):
+        name, image = self.domain(), self.image()
+        wanted = ["--target", "vdb", "--serial", "one", "--cache", "none", "--io", "native"]
+        self.attach_ok(name, image, *wanted)
+        for options, words in ((["--target", "vdc"], "target vdb, not vdc"),
+                               (["--bus", "scsi"], "bus virtio, not scsi"),
+                               (["--serial", "two"], "serial one, not two"),
+                               (["--cache", "writethrough"], "cache none, not writethrough"),
+                               (["--io", "threads"], "io native, not threads"),
+                               (["--readonly"], "writable, not read-only")):
+            result = self.attach(name, image, "--if-absent", *options)
+            self.assert_not_attached(name, result, "as vdb", words)
+        for options in ([], [*wanted, "--bus", "virtio"]):
+            self.assertTrue(self.attach_ok(name, image, "--if-absent", "--json",
+                                           *options).json["already-attached"])
+
+    def test_names_that_libvirt_cannot_take(self):
+        name = self.domain()
+        for source in ("nbd://ho\x01st/e", "nbd://host/e\n", "rbd:a/b\x7f"):
+            result = self.attach(name, source, "--dry-run")
+            self.assert_not_attached(name, result, "control characters")
 
     def test_libvirts_own_words_and_code(self):
         name = self.domain()

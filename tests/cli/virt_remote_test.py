@@ -58,6 +58,15 @@ class Remote(LibvirtTestCase):
         self.assertTrue(done["live"] and done["config"])
         self.assert_equal_halves(guest, {})
 
+    def test_a_host_that_is_this_one_after_all(self):
+        image = self.pool / "a.img"
+        image.write_bytes(b"x" * MiB)
+        self.libvirt.virsh("pool-refresh", "there")
+        for path in (image, self.pool / ".." / "pool" / "a.img"):
+            result = self.remote("upload", "--force", path, "there/a.img")
+            self.assert_refused(result, "which is to be read")
+        self.assertEqual(image.read_bytes(), b"x" * MiB)
+
     def test_a_path_in_a_pool_is_read_through_libvirt(self):
         guest = self.scsi_guest()
         image = self.pool / "b.img"

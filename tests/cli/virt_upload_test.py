@@ -36,6 +36,27 @@ class Upload(LibvirtTestCase):
         self.assert_same_content(raw, self.pool / "b")
         self.assertIn("<format type='raw'/>", self.volume_xml("b"))
 
+    def test_the_holes_of_a_qcow2_image_show_nothing_of_libvirts(self):
+        image = self.path("empty.qcow2")
+        self.imgtool_ok("create", "-f", "qcow2", image, "1G")
+        self.imgtool_ok("upload", image, "files/a")
+        self.assertEqual((self.pool / "a").read_bytes(), image.read_bytes())
+        check("qemu-img", "check", "-q", self.pool / "a")
+        self.assertIn("<format type='qcow2'/>", self.volume_xml("a"))
+        self.assertIn(f"<capacity unit='bytes'>{1024 * MiB}</capacity>", self.volume_xml("a"))
+        holes = self.sparse_image(8 * MiB, {0: MiB})  # at its end, too
+        long, copy = self.path("long.qcow2"), self.pool / "b"
+        check("qemu-img", "convert", "-O", "qcow2", holes, long)
+        os.truncate(long, 4 * MiB + 12345)
+        self.imgtool_ok("upload", long, "files/b")
+        self.assertEqual(copy.read_bytes(), long.read_bytes())
+
+    def test_only_formats_of_volumes_are_offered(self):
+        self.assertIn("raw|qcow2", self.imgtool_ok("upload", "--help").out)
+        result = self.imgtool("upload", "-O", "gz", self.image(), "files/a")
+        self.assertEqual(result.code, 2, f"{result!r}")
+        self.assertIn("none of raw, qcow2", result.err)
+
     def test_a_compressed_image_is_decoded(self):
         raw = self.sparse_image(8 * MiB, {0: MiB, 5 * MiB: MiB})
         check("xz", "-k", "-0", raw)
@@ -67,6 +88,19 @@ class Upload(LibvirtTestCase):
         result = self.imgtool("upload", "--force", image, "files/a.img")
         self.assert_refused(result, "vda", name)
         self.assertTrue((self.pool / "a.img").exists())
+
+    def test_a_volume_that_the_image_is_read_from_is_not_replaced(self):
+        old = self.pool / "a.img"
+        old.write_bytes(random_bytes(MiB))
+        overlay, link = self.path("over.qcow2"), self.path()
+        check("qemu-img", "create", "-q", "-f", "qcow2", "-b", old, "-F", "raw", overlay)
+        link.symlink_to(old)
+        self.libvirt.virsh("pool-refresh", "files")
+        for image in ([old], [os.path.relpath(old)], [link],
+                      ["-O", "raw", "--follow-references", overlay]):
+            result = self.imgtool("upload", "--force", *image, "files/a.img")
+            self.assert_refused(result, "files/a.img", "which is to be read")
+            self.assertEqual(old.read_bytes(), random_bytes(MiB))
 
     def test_a_disk_is_cleared_to_its_last_byte(self):
         backing = self.backing_file(32 * MiB)  # full of something

@@ -159,7 +159,7 @@ class Libvirt:
 
     def remove(self, name):
         self.virsh("destroy", name, check=False)
-        self.virsh("undefine", name, check=False)
+        self.virsh("undefine", name, "--managed-save", check=False)
 
     def disks(self, name, half):
         """{target: disk element}; `half` is "live" or "config"."""
@@ -280,14 +280,16 @@ class LibvirtTestCase(TestCase):
 
 class CutConnection:
     """A way to libvirtd that breaks at a call: `when` is "before" it arrives or "after" it did,
-    before its answer came back."""
+    before its answer came back. With `meddle` it does not break; that is called instead, before the
+    call arrives."""
 
     # Numbers of libvirt's remote protocol, which never change.
+    CREATE = 9  # DOMAIN_CREATE
     ATTACH = 160  # DOMAIN_ATTACH_DEVICE_FLAGS
     DETACH = 161  # DOMAIN_DETACH_DEVICE_FLAGS
 
-    def __init__(self, libvirt, when, procedure):
-        self.libvirt, self.when, self.procedure = libvirt, when, procedure
+    def __init__(self, libvirt, when, procedure, meddle=None):
+        self.libvirt, self.when, self.procedure, self.meddle = libvirt, when, procedure, meddle
         self.path = libvirt.folder / f"cut-{when}-{procedure}.sock"
         with contextlib.suppress(FileNotFoundError):
             self.path.unlink()
@@ -322,6 +324,10 @@ class CutConnection:
                 message, buffer = buffer[:size], buffer[size:]
                 if int.from_bytes(message[12:16], "big") == self.procedure and \
                         int.from_bytes(message[4:8], "big") == 0x20008086:
+                    if self.meddle:
+                        self.meddle()
+                        server.sendall(message)
+                        continue
                     self.cut.set()
                     if self.when == "after":
                         server.sendall(message)

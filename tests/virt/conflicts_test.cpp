@@ -69,6 +69,16 @@ class Conflicts : public testing::Test {
   std::optional<HostStorage> host_;
 };
 
+TEST_F(Conflicts, ASavedStateUsesItsDisks) {
+  DomainHalves saved = domain_with("web", system_.path("files/a.img"));
+  saved.active = false;
+  saved.live.reset();
+  saved.saved.swap(saved.config);
+  const auto found = conflicts(system_.path("files/link.img"), saved);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_THAT(describe(found.front()), testing::HasSubstr("web (in its saved state)"));
+}
+
 TEST_F(Conflicts, EveryNameOfADeviceIsOneIdentity) {
   EXPECT_TRUE(same(dev("sdb"), dev("disk/by-id/ata-DISK_S1")));
   EXPECT_TRUE(same(dev("sdb"), dev("mydisk")));
@@ -272,8 +282,8 @@ TEST_F(Conflicts, OnAnotherHostNamesAreCompared) {
   EXPECT_TRUE(remote.share(remote.identity(volume), remote.identity("/pools/p/v")));
   EXPECT_FALSE(remote.share({}, {}));
   // A volume of an rbd pool is the image that rbd: names.
-  const HostStorage rbd(std::nullopt, [](const std::string& pool, const std::string& volume) {
-    return std::optional(pool + "/" + volume);
+  const HostStorage rbd(std::nullopt, [](const std::string& pool, const std::string& name) {
+    return std::optional(pool + "/" + name);
   });
   DiskSource image{SourceType::network};
   image.protocol = "rbd";

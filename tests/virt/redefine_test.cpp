@@ -127,6 +127,12 @@ TEST(Libvirt, SaysWhatWasWrongWithACode) {
   }
 }
 
+TEST(Libvirt, SaysInOneLineWhatQemuSaidInThree) {
+  const LibvirtError error(1, 0, "internal error: qemu:\n\nno such host\nsorry\n");
+  EXPECT_STREQ(error.what(), "libvirt: internal error: qemu:; no such host; sorry (code 1)");
+  EXPECT_EQ(error.text(), "internal error: qemu:; no such host; sorry");
+}
+
 TEST(Libvirt, KnowsWhichUrisNameAHost) {
   for (const char* uri :
        {"qemu+ssh://root@host/system", "qemu://host/system", "test+tcp://h:1/x"}) {
