@@ -1,8 +1,11 @@
 """Hostile qcow2 images: whatever they say, no command crashes, hangs, or takes much memory."""
+import resource
+import struct
 import zlib
 
 from handmade_qcow2 import COMPRESSED, COPIED, Handmade
-from imgtool_testing import TestCase, main
+from imgtool_testing import GiB, MiB, TestCase, is_sanitized, main
+from memory_testing import peak_memory
 
 C = 65536
 
@@ -37,6 +40,100 @@ class StreamsPastTheEnd(TestCase):
                     self.assertIn("cut short", result.err)
             self.assertEqual(self.imgtool("compare", image, image).code, 4)
             self.assertIn(self.imgtool("resize", "--shrink", image, 3 * C).code, (1, 3))
+
+
+class LittleFilesThatClaimMuch(TestCase):
+    def assert_modest(self, *args, code):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        peak = peak_memory(self, *args, code=code)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        if is_sanitized():
+            return
+        self.assertLess(peak, 256 * MiB)
+        self.assertLess(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 8)
+
+    def test_l2_tables_that_overlap(self):
+        image = Handmade(self, 21, 1 << 60, l1=2 * MiB, refcount_table=64 * MiB,
+                         l1_entries=1 << 21)
+        image.words(2 * MiB, (COPIED | (40 * MiB + 512 * k) for k in range(1, 8192)))
+        image.bytes(42 * MiB, b"1")
+        image.end(66 * MiB)
+        self.assert_modest("check", image.path, code=2)
+
+    def shared_l2(self, entries):
+        """L1 entries that all name one L2 table, full of entries with wrong flags."""
+        image = Handmade(self, 21, entries << 39, l1=2 * MiB, refcount_table=6 * MiB,
+                         l1_entries=entries)
+        image.words(2 * MiB, [COPIED | 4 * MiB] * entries)
+        image.words(4 * MiB, [COPIED | 10 * MiB] * (2 * MiB // 8))
+        image.words(6 * MiB, [8 * MiB])
+        image.bytes(8 * MiB, b"\0\1" * 6)
+        image.end(12 * MiB)
+        return image.path
+
+    def test_a_shared_table_is_mended_once(self):
+        self.assert_modest("check", "--repair", "all", self.shared_l2(4096), code=0)
+
+    def test_refcount_blocks_in_a_hole(self):
+        image = Handmade(self, 9, 32768, l1=512, refcount_table=MiB, refcount_order=6,
+                         refcount_table_clusters=8 * MiB // 512)
+        image.words(512, [COPIED | 1024])
+        image.words(1024, [COPIED | 1536])
+        image.bytes(1536, b"data")
+        image.words(MiB, (64 * MiB + (k << 16) % (31 * GiB) for k in range(MiB)))
+        image.end(32 * GiB)
+        for command in (["map"], ["hash"], ["measure", "-O", "qcow2"]):
+            self.assert_modest(*command, image.path, code=0)
+
+    def as_large_as_is_checked(self):
+        clusters, entries = 48 << 20, 2 << 20
+        image = Handmade(self, 10, entries << 17, l1=64 * MiB, refcount_table=MiB,
+                         refcount_table_clusters=98304 * 8 // 1024, l1_entries=entries)
+        image.words(MiB, (GiB + (k << 16) for k in range(98304)))
+        image.words(MiB, [GiB + 512])  # which needs new refcounts
+        image.words(64 * MiB, (COPIED | (16 * GiB + (k << 10)) for k in range(entries)))
+        image.words(16 * GiB, [COMPRESSED | ((clusters << 10) - 400)])
+        image.end(clusters << 10)
+        return image.path
+
+    def test_as_many_clusters_as_are_checked(self):
+        image = self.as_large_as_is_checked()
+        self.assert_modest("check", image, code=1)
+        blocks = image.stat().st_blocks
+        self.assert_modest("check", "--repair", "all", image, code=63)
+        self.assertEqual(image.stat().st_blocks, blocks)
+        self.assert_modest("check", image, code=1)
+
+    def with_snapshots(self, count, name_bytes):
+        image = Handmade(self, 16, 0, l1=C, refcount_table=2 * C, snapshots=count,
+                         snapshot_table=4 * C, l1_entries=0)
+        entry = struct.pack(">QIHHIIQII16x", 5 * C, 0, 1, name_bytes, 0, 0, 0, 0, 16)
+        stride = (len(entry) + 1 + name_bytes + 7) // 8 * 8
+        with open(image.path, "r+b") as file:
+            for number in range(count):
+                file.seek(4 * C + number * stride)
+                file.write(entry + b"1")
+        image.end(4 * C + count * stride)
+        return image.path
+
+    def test_names_of_snapshots(self):
+        self.assert_modest("info", "--json", self.with_snapshots(65536, 60), code=0)
+        for count, name_bytes, words in ((1000, 65535, "name has 65535 bytes, more than 255"),
+                                         (20000, 250, "names of snapshots have more than")):
+            image = self.with_snapshots(count, name_bytes)
+            result = self.imgtool("info", "--json", image)
+            self.assertEqual(result.code, 1)
+            self.assertIn(words, result.json["error"]["message"])
+
+    def test_names_of_bitmaps(self):
+        count, stride = 5000, 1024
+        extension = struct.pack(">IIIIQQ", 0x23852875, 24, count, 0, count * stride, 4 * C)
+        image = Handmade(self, 16, 512, l1=C, refcount_table=2 * C, extensions=extension)
+        bitmap = struct.pack(">QIIBBHI", C, 1, 0, 1, 9, 1000, 0)
+        image.bytes(4 * C, (bitmap + b"n" * 1000) * count)
+        result = self.imgtool("info", "--json", image.path)
+        self.assertEqual(result.code, 1, result)
+        self.assertIn("names of bitmaps have more than", result.json["error"]["message"])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,9 @@
     image.words(65536, [COPIED | 4 * 65536])
     image.end(1 << 30)
 """
+import array
 import struct
+import sys
 
 COPIED = 1 << 63
 COMPRESSED = 1 << 62
@@ -26,8 +28,10 @@ class Handmade:
             file.write(content)
 
     def words(self, offset, words):
-        words = list(words)
-        self.bytes(offset, struct.pack(f">{len(words)}Q", *words))
+        content = array.array("Q", words)
+        if sys.byteorder == "little":
+            content.byteswap()
+        self.bytes(offset, content.tobytes())
 
     def end(self, size):
         """The file's length; what nothing was written to is a hole."""
