@@ -1,13 +1,18 @@
 """Hostile qcow2 images: whatever they say, no command crashes, hangs, or takes much memory."""
+import fcntl
+import pathlib
 import resource
+import signal
 import struct
+import termios
 import zlib
 
 from handmade_qcow2 import COMPRESSED, COPIED, Handmade
-from imgtool_testing import GiB, MiB, TestCase, is_sanitized, main
+from imgtool_testing import GiB, MiB, TestCase, is_sanitized, main, wait_until
 from memory_testing import peak_memory
 
 C = 65536
+F_SETPIPE_SZ = 1031
 
 
 def deflated(content):
@@ -134,6 +139,60 @@ class LittleFilesThatClaimMuch(TestCase):
         result = self.imgtool("info", "--json", image.path)
         self.assertEqual(result.code, 1, result)
         self.assertIn("names of bitmaps have more than", result.json["error"]["message"])
+
+    def test_a_million_differences(self):
+        clusters = 16384
+        image = Handmade(self, 16, clusters * C, l1=C, refcount_table=2 * C, l1_entries=2)
+        image.words(C, [COPIED | 4 * C, COPIED | 5 * C])
+        image.words(4 * C, [COPIED | 6 * C] * clusters)
+        image.bytes(6 * C, (b"1" + bytes(1023)) * 64)
+        self.assert_modest("compare", "--json", image.path, self.zero_image(clusters * C), code=1)
+        found = self.imgtool("compare", "--json", "--limit", 3, image.path,
+                             self.zero_image(clusters * C)).json
+        self.assertEqual(found["differences"][2]["start"], 2048)
+        self.assertFalse(found["identical"] or found["complete"])
+
+
+def waits_for_its_reader(process):
+    """Its standard output is a full pipe, and it sleeps."""
+    filled = struct.unpack("i", fcntl.ioctl(process.stdout, termios.FIONREAD, bytes(4)))[0]
+    state = pathlib.Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+    return filled >= 4096 and state == "S"
+
+
+class Output(TestCase):
+    def many_runs(self, last):
+        """A map of more text than is held back, then `last`, which is damaged or not."""
+        clusters = 400_000
+        tables = (clusters * 8 + C - 1) // C
+        image = Handmade(self, 16, tables * 8192 * C, l1=C, refcount_table=2 * C,
+                         l1_entries=tables)
+        image.words(C, (COPIED | (4 + k) * C for k in range(tables)))
+        data = COPIED | (4 + tables) * C
+        image.words(4 * C, (data, 0) * (tables * 4096))
+        image.words((4 + tables) * C - 8, [last])
+        image.end((5 + tables) * C)
+        return image.path
+
+    def test_a_map_that_fails_late_is_one_document(self):
+        result = self.imgtool("map", "--json", self.many_runs(COPIED | 512))
+        self.assertEqual(result.code, 1)
+        self.assertGreater(len(result.json), 100_000)
+        self.assertEqual(len(result.err.splitlines()), 1, result.err)
+
+    def test_a_reader_that_waits_does_not_make_a_stop_a_failure(self):
+        image = Handmade(self, 16, 4 * C, l1=C, refcount_table=2 * C)
+        image.words(C, [COPIED | 4 * C])
+        image.words(4 * C, (COPIED | (k << 16) | 512 for k in range(8192)))
+        image.end(5 * C)
+        for command in (["check", image.path], ["map", "--json", self.many_runs(0)]):
+            with self.subTest(command=command[0]):
+                process = self.start_imgtool(*command)
+                fcntl.fcntl(process.stdout, F_SETPIPE_SZ, 4096)
+                wait_until(lambda: waits_for_its_reader(process), "a full pipe")
+                process.send_signal(signal.SIGINT)
+                self.assertEqual(process.wait(timeout=10), 130)
+                self.assertNotIn(b"Interrupted", process.stderr.read())
 
 
 if __name__ == "__main__":
