@@ -21,6 +21,12 @@ constexpr unsigned sample_lanes = 8;
 // What a sample is; of raw images too, whose options have the default cluster size.
 std::uint64_t unit_of(const StoredForm& form) { return form.create.geometry.cluster_size(); }
 
+// What is stored or left out as a whole.
+std::uint64_t grain_of(const StoredForm& form) {
+  if (form.format == Format::zst) return 1;
+  return form.format == Format::raw ? form.hole_grain : unit_of(form);
+}
+
 // Frames are longer than samples and compress better, by less than this.
 constexpr double frame_gain = 0.05;
 
@@ -56,6 +62,12 @@ std::uint64_t file_bytes(const StoredForm& form, std::uint64_t size, std::uint64
                          std::uint64_t tables) {
   if (form.format == Format::raw) return std::min(content, size);
   if (form.format == Format::zst) return zst_bytes(size, content);
+  if (form.create.preallocation == qcow2::Preallocation::metadata) {
+    // Every cluster has its place and is counted; where nothing is, the file has a hole.
+    const std::uint64_t unit = unit_of(form);
+    return qcow2::fully_allocated_bytes(form.create, size) -
+           (io::align_up(size, unit) - io::align_up(content, unit));
+  }
   return qcow2::image_bytes(form.create, size, content, tables);
 }
 
@@ -165,7 +177,7 @@ Statistics statistics_of(const std::vector<std::uint64_t>& stored, std::uint64_t
 
 DataVolume data_volume(io::Source& source, const StoredForm& form) {
   DataVolume volume;
-  const std::uint64_t unit = form.format == Format::qcow2 ? unit_of(form) : 1;
+  const std::uint64_t unit = grain_of(form);
   const std::uint64_t per_table =
       form.format == Format::qcow2 ? form.create.geometry.guest_bytes_per_l2() : 0;
   std::uint64_t next_table = 0;

@@ -21,6 +21,8 @@ struct StoredForm {
   qcow2::CreateOptions create;        // of qcow2
   std::optional<qcow2::Codec> codec;  // of zst, too
   bool preallocated = false;          // zeros take space too
+  // Of raw: what is not stored is whole blocks of this.
+  std::uint64_t hole_grain = 4 * io::KiB;
 };
 
 struct Forecast {
@@ -32,7 +34,7 @@ struct Forecast {
 };
 
 // The part of the source that is not known to be zeros, in whole clusters of the form; for raw
-// images in bytes.
+// images in blocks of the hole grain, for zst in bytes.
 struct DataVolume {
   std::uint64_t bytes = 0;
   std::uint64_t tables = 0;  // L2 tables that are needed for it

@@ -22,20 +22,6 @@ bool has_scheme(const std::string& name) {
 
 bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
 
-void refuse_special_name(const std::string& from, const std::string& name) {
-  std::string_view fault;
-  if (name.empty()) {
-    fault = "is empty";
-  } else if (std::any_of(name.begin(), name.end(), is_control)) {
-    fault = "has control characters";
-  } else if (has_scheme(name)) {
-    fault = "is not a plain file name";
-  }
-  if (fault.empty()) return;
-  throw io::Error(io::ErrorKind::refused, from,
-                  fmt::format("needs another file, whose name '{}' {}", name, fault));
-}
-
 // The content of a file whose format nobody stated is not to be trusted: a guest can make a raw
 // disk look like an image that names any file of the host.
 Format format_of_reference(const std::string& from, const io::File& file,
@@ -55,6 +41,20 @@ Format format_of_reference(const std::string& from, const io::File& file,
 }
 
 }  // namespace
+
+void refuse_special_name(const std::string& from, const std::string& name) {
+  std::string_view fault;
+  if (name.empty()) {
+    fault = "is empty";
+  } else if (std::any_of(name.begin(), name.end(), is_control)) {
+    fault = "has control characters";
+  } else if (has_scheme(name)) {
+    fault = "is not a plain file name";
+  }
+  if (fault.empty()) return;
+  throw io::Error(io::ErrorKind::refused, from,
+                  fmt::format("needs another file, whose name '{}' {}", name, fault));
+}
 
 std::string reference_path(const std::string& image_path, const std::string& name) {
   if (name.empty() || name.front() == '/' || has_scheme(name)) return name;

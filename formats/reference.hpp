@@ -16,6 +16,10 @@ namespace formats {
 // directory. Names of protocols ("nbd://host", "json:{...}") stay as they are.
 std::string reference_path(const std::string& image_path, const std::string& name);
 
+// Throws ErrorKind::refused, about `from`, when nobody could open the file by this name in an
+// image: only plain names are opened.
+void refuse_special_name(const std::string& from, const std::string& name);
+
 // A file whose format is settled.
 struct FormattedFile {
   io::File file;

@@ -2,12 +2,14 @@
 
 #include <filesystem>
 
+#include "formats/reference.hpp"
 #include "io/error.hpp"
 
 namespace imgtool {
 
 BackingFile::BackingFile(io::Ring& ring, const OutputOptions& options, OutputPlan& plan,
                          bool follow_references, io::WorkerPool& workers) {
+  formats::refuse_special_name(plan.path, *options.backing);
   formats::OpenOptions open;
   open.format = options.backing_format;
   open.follow_references = follow_references;

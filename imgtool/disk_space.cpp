@@ -27,6 +27,7 @@ formats::StoredForm stored_form(const OutputPlan& plan) {
   form.format = plan.format;
   form.create = plan.create;
   form.codec = plan.codec;
+  form.hole_grain = plan.smallest_hole;
   if (plan.format == formats::Format::zst) {
     // Samples of 1 MiB, as qcow2's clusters are encoded.
     form.create.geometry.cluster_bits = 20;

@@ -1,6 +1,7 @@
 #include "imgtool/report.hpp"
 
 #include <fcntl.h>
+#include <stdio_ext.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -13,6 +14,7 @@
 
 #include "imgtool/escape.hpp"
 #include "imgtool/exit_code.hpp"
+#include "imgtool/signals.hpp"
 #include "imgtool/usage_error.hpp"
 #include "io/error.hpp"
 
@@ -21,9 +23,18 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+// What a pipe takes as a whole or not at all. Of a longer write that a signal interrupts, a part
+// is done: stdio goes on with the rest, and nobody hears of the signal.
+constexpr std::size_t atomic_bytes = 4096;
+
 bool document_printed = false;
 
 [[noreturn]] void throw_output_error() {
+  // Who asked to stop while the reader waited is not told of a failure.
+  if (errno == EINTR && stop_flag().load() != 0) {
+    __fpurge(stdout);  // else exit() would wait for the reader once more
+    throw io::Error(io::ErrorKind::cancelled, "standard output", "stopped");
+  }
   throw io::Error::system("write", "standard output", errno);
 }
 
@@ -53,8 +64,10 @@ std::string dump(const Json& document, int indent) {
 }  // namespace
 
 void print(std::string_view text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size()) {
-    throw_output_error();
+  while (!text.empty()) {
+    const auto piece = text.substr(0, atomic_bytes);
+    if (std::fwrite(piece.data(), 1, piece.size(), stdout) != piece.size()) throw_output_error();
+    text.remove_prefix(piece.size());
   }
 }
 

@@ -57,6 +57,10 @@ class DirectoryParser {
     bitmap.in_use = (flags & in_use_flag) != 0;
     bitmap.automatic = (flags & automatic_flag) != 0;
     check_table(bitmap);
+    names_bytes_ += name_bytes;
+    if (names_bytes_ > most_names_bytes) {
+      fail(fmt::format("the names of bitmaps have more than {} bytes", most_names_bytes));
+    }
     const auto name = peek(bitmap_fixed_bytes, name_bytes);
     bitmap.name.assign(reinterpret_cast<const char*>(name.data()), name.size());
     offset_ = offset_ + io::align_up(bitmap_fixed_bytes + name_bytes, 8);
@@ -105,6 +109,7 @@ class DirectoryParser {
   const TableReader& tables_;
   const Header& header_;
   HostOffset offset_;
+  std::uint64_t names_bytes_ = 0;
 };
 
 }  // namespace

@@ -37,7 +37,9 @@ class Checker {
         tables_(file),
         rules_{header_.geometry, header_.version > 2, header_.external_data},
         refcounts_(tables_, header_),
-        references_(header_.geometry, clusters_in_file()) {}
+        references_(header_.geometry, clusters_in_file()) {
+    l2_tables_.reserve(most_l2_tables);  // else it takes twice that while it grows
+  }
 
   CheckResult run() {
     result_.total_clusters = io::align_up(header_.virtual_size, cluster_size()) / cluster_size();
@@ -101,16 +103,28 @@ class Checker {
 
   // The file's last cluster may be cut short, so something may end up to a cluster behind it.
   void use(HostOffset offset, std::uint64_t bytes, std::uint64_t times, Use use) {
+    use_whole(offset, bytes, times, use, cluster_size());
+  }
+
+  // Less than `grain` bytes at the end may be missing.
+  void use_whole(HostOffset offset, std::uint64_t bytes, std::uint64_t times, Use use,
+                 std::uint64_t grain) {
     constexpr std::uint64_t largest = std::numeric_limits<std::int64_t>::max();
     if (bytes == 0) return;
     const bool wraps = bytes > largest || offset.value > largest - bytes;
     if (wraps || (offset.value + bytes > tables_.file_size() &&
-                  offset.value + bytes - tables_.file_size() >= cluster_size())) {
+                  offset.value + bytes - tables_.file_size() >= grain)) {
       lose(times, "{} bytes at {} are used, but the file ends at {}", bytes, offset.value,
            tables_.file_size());
       return;
     }
     references_.add(offset, bytes, times, use);
+  }
+
+  // Only what the length of a stream was rounded up by may be missing, as for the reader.
+  void use_stream(const CompressedStream& stream, std::uint64_t times) {
+    const bool begins_inside = stream.offset.value < tables_.file_size();
+    use_whole(stream.offset, stream.bytes, times, Use::data, begins_inside ? stream_unit : 0);
   }
 
   // What lies past the end of the file reads as zeros.
@@ -141,10 +155,15 @@ class Checker {
     use(offset, std::uint64_t{entries} * 8, 1, Use::exclusive_table);
     l1_entries_read_ += entries;
     if (l1_entries_read_ > most_l1_entries) refuse("has too many snapshots to be checked");
-    const auto table = read(offset, std::uint64_t{entries} * 8);
-    for (std::uint64_t i = 0; i < entries; ++i) {
-      const auto word = load_big_endian<std::uint64_t>(table, i * 8);
-      if (word != 0) count_l1_entry(word, i, active);
+    constexpr std::uint64_t at_once = io::MiB / 8;
+    for (std::uint64_t begin = 0; begin < entries; begin += at_once) {
+      throw_if_stopped();
+      const std::uint64_t end = std::min<std::uint64_t>(begin + at_once, entries);
+      const auto table = read(offset + begin * 8, (end - begin) * 8);
+      for (std::uint64_t i = begin; i < end; ++i) {
+        const auto word = load_big_endian<std::uint64_t>(table, (i - begin) * 8);
+        if (word != 0) count_l1_entry(word, i, active);
+      }
     }
   }
 
@@ -155,6 +174,7 @@ class Checker {
     const HostOffset l2 = table_offset(word);
     if (header_.geometry.offset_in_cluster(l2.value) != 0) {
       lose(1, "L1 entry {} is {:#018x}: the offset is not that of a cluster", index, word);
+      return;  // thousands of tables could overlap there, each to be walked
     }
     if (active && l2.value != 0) check_copied(word, l2, 1, "L1 entry");
     use(l2, cluster_size(), 1, Use::l2_table);
@@ -204,7 +224,7 @@ class Checker {
       return;
     }
     const CompressedStream stream = compressed_stream(entry.word, header_.geometry);
-    use(stream.offset, stream.bytes, table.times, Use::data);
+    use_stream(stream, table.times);
     result_.allocated_clusters += table.active_times;
     result_.compressed_clusters += table.active_times;
     result_.fragmented_clusters += table.active_times;

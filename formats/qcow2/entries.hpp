@@ -28,7 +28,9 @@ struct L2Entry {
   [[nodiscard]] constexpr bool compressed() const { return (word & compressed_flag) != 0; }
 };
 
-// The stream of a compressed cluster. It starts anywhere; its end is rounded up to a sector.
+inline constexpr std::uint64_t stream_unit = 512;
+
+// The stream of a compressed cluster. It starts anywhere; its end is rounded up to a stream_unit.
 struct CompressedStream {
   HostOffset offset;
   std::uint32_t bytes = 0;

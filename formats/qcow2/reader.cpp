@@ -260,10 +260,12 @@ void Qcow2Image::plan_run(const Run& run, io::Buffer buffer, ReadPlan& plan) {
 void Qcow2Image::refuse_past_end(const Run& run) const {
   if (run.kind == RunKind::data && data_ != &stored_) return;
   const bool compressed = run.kind == RunKind::compressed;
-  const std::uint64_t unit = compressed ? 512 : header_.geometry.cluster_size();
+  const std::uint64_t unit = compressed ? stream_unit : header_.geometry.cluster_size();
   const std::uint64_t limit = io::align_up(tables_.file_size(), unit);
   const std::uint64_t length = compressed ? run.stored_bytes : run.length;
-  if (run.host->value <= limit && length <= limit - run.host->value) return;
+  // The end of a stream may be missing, not all of it: nothing would be left to decode.
+  const std::uint64_t last_begin = compressed ? tables_.file_size() - 1 : limit;
+  if (run.host->value <= last_begin && length <= limit - run.host->value) return;
   throw io::Error::format(
       name(), run.host->value,
       fmt::format("here should be the {} of guest offset {}, but the file ends at {}: it was cut "

@@ -59,9 +59,20 @@ Refcounts::Refcounts(TableReader& tables, const Header& header)
   std::vector<std::byte> bytes(header.refcount_table_clusters * header.geometry.cluster_size());
   tables.read(header.refcount_table_offset, bytes, "the refcount table");
   table_.resize(bytes.size() / 8);
+  places_.resize(table_.size());
   for (std::size_t i = 0; i < table_.size(); ++i) {
     table_[i] = load_big_endian<std::uint64_t>(bytes, i * 8);
   }
+}
+
+// A small file can name a million blocks in a hole, and reading each takes a page of the cache.
+bool Refcounts::is_hole(std::uint64_t block) {
+  if (places_[block] == Place::unknown) {
+    const HostOffset offset{table_[block] & block_offset_mask};
+    places_[block] =
+        tables_.is_hole(offset, header_.geometry.cluster_size()) ? Place::hole : Place::data;
+  }
+  return places_[block] == Place::hole;
 }
 
 std::optional<std::uint64_t> Refcounts::of(std::uint64_t cluster) {
@@ -76,6 +87,7 @@ std::optional<std::uint64_t> Refcounts::of(std::uint64_t cluster) {
   if (offset.value > tables_.file_size() || start + 16 > tables_.file_size() - offset.value) {
     return 0;
   }
+  if (is_hole(block)) return 0;
   const auto bytes = tables_.cached(offset + start, 16);
   return refcount_in(bytes, index - start * 8 / header_.refcount_bits, header_.refcount_bits);
 }

@@ -33,10 +33,15 @@ class Refcounts {
   [[nodiscard]] std::optional<std::uint64_t> of(std::uint64_t cluster);
 
  private:
+  enum class Place : std::uint8_t { unknown, hole, data };
+
+  [[nodiscard]] bool is_hole(std::uint64_t block);
+
   TableReader& tables_;
   const Header& header_;
   std::uint64_t clusters_per_block_;
   std::vector<std::uint64_t> table_;
+  std::vector<Place> places_;  // of the blocks
 };
 
 // qemu's guess at whether space was set aside that was never written to, so that asking the file

@@ -3,11 +3,25 @@
 #include <algorithm>
 #include <cassert>
 
-namespace formats::qcow2 {
+#include "io/byte_range.hpp"
 
-References::References(const Geometry& geometry, std::uint64_t clusters)
-    : geometry_(geometry), counts_(clusters), uses_(clusters) {
+namespace formats::qcow2 {
+namespace {
+
+// So that nothing has to be copied when something behind the end is counted: one cluster that is
+// cut short, or the new refcounts of a repair, whose blocks count 64 clusters or more each and
+// whose table has at most 8 MiB. Memory that is never touched costs nothing.
+std::uint64_t room_behind(std::uint64_t clusters) { return clusters / 32 + 16 * io::KiB + 1; }
+
+}  // namespace
+
+References::References(const Geometry& geometry, std::uint64_t clusters) : geometry_(geometry) {
   assert(clusters <= most_clusters);
+  const std::uint64_t room = clusters == 0 ? 0 : clusters + room_behind(clusters);
+  counts_.reserve(room);
+  uses_.reserve(room);
+  counts_.resize(clusters);
+  uses_.resize(clusters);
 }
 
 void References::add(HostOffset offset, std::uint64_t bytes, std::uint64_t times, Use use) {

@@ -50,8 +50,8 @@ class Repairer {
     // where a damaged entry may point to.
     if (rebuild && (scope != RepairScope::all || some_lost_)) return;
     if (used_.overlaps(0)) return;  // somebody's data is in the header's cluster
-    clear_unknown_autoclear_features();
     if (rebuild) plan_new_refcounts();
+    clear_unknown_autoclear_features();
     if (scope != RepairScope::leaks) mend_tables(false);
     if (scope != RepairScope::flags) {
       rebuild ? write_new_refcounts() : write_refcounts(scope == RepairScope::leaks);
@@ -61,6 +61,11 @@ class Repairer {
 
  private:
   [[nodiscard]] std::uint64_t cluster_size() const { return header_.geometry.cluster_size(); }
+
+  // Between two steps of any phase: a file that is left there is no worse than it was.
+  void throw_if_stopped() const {
+    if (stop_.load() != 0) throw io::Error(io::ErrorKind::cancelled, file_.path(), "stopped");
+  }
 
   [[nodiscard]] std::uint64_t used(std::uint64_t cluster) const {
     if (cluster >= used_.size()) return 0;
@@ -131,6 +136,7 @@ class Repairer {
     for (std::uint64_t i = 0; i < refcounts_.table().size(); ++i) {
       const HostOffset offset{refcounts_.table()[i]};
       if (offset.value == 0) continue;
+      throw_if_stopped();
       std::vector<std::byte> block(cluster_size());
       tables_.read(offset, block, "a refcount block");
       if (correct(block, i * refcounts_.clusters_per_block(), only_lower)) {
@@ -175,18 +181,21 @@ class Repairer {
       if (wanted == taken) break;
       for (; taken < wanted; ++taken) new_blocks_.insert((new_start_ + taken) / per_block);
     }
-    if (new_table_clusters_ * cluster_size() > largest_refcount_table_bytes) {
+    const std::uint64_t new_end = new_start_ + new_table_clusters_ + new_blocks_.size();
+    if (new_table_clusters_ * cluster_size() > largest_refcount_table_bytes ||
+        new_end > References::most_clusters) {
       throw io::Error(io::ErrorKind::unsupported, file_.path(),
                       "is too large for new refcounts of this width");
     }
-    used_.add({new_start_ * cluster_size()},
-              (new_table_clusters_ + new_blocks_.size()) * cluster_size(), 1, Use::exclusive_table);
+    used_.add({new_start_ * cluster_size()}, (new_end - new_start_) * cluster_size(), 1,
+              Use::exclusive_table);
   }
 
   void write_new_refcounts() {
     std::vector<std::byte> table(new_table_clusters_ * cluster_size());
     std::uint64_t place = (new_start_ + new_table_clusters_) * cluster_size();
     for (const std::uint64_t index : new_blocks_) {
+      throw_if_stopped();
       std::vector<std::byte> block(cluster_size());
       correct(block, index * refcounts_.clusters_per_block(), false);
       file_.write_at(place, block);
@@ -209,6 +218,20 @@ class Repairer {
   // Clears the copied flags that are set wrongly, or (`set`) sets those that are missing. Leaves
   // tables alone whose place is somebody's data, too.
   void mend_tables(bool set) {
+    for (const HostOffset l2 : mend_l1(set)) {
+      throw_if_stopped();
+      // Zeros have nothing to mend, and a small file can name millions of tables in a hole.
+      if (!used_.overlaps(l2.value / cluster_size()) && !tables_.is_hole(l2, cluster_size())) {
+        mend_l2(l2, set);
+      }
+    }
+    file_.sync();
+  }
+
+  // Gives the L2 tables, each once, however many entries name it.
+  std::vector<HostOffset> mend_l1(bool set) {
+    std::vector<HostOffset> l2_tables;
+    l2_tables.reserve(header_.l1_entries);
     for (std::uint64_t i = 0; i < header_.l1_entries; ++i) {
       const HostOffset where = header_.l1_offset + i * 8;
       const std::uint64_t word = word_at(where);
@@ -217,9 +240,11 @@ class Repairer {
       if (!used_.overlaps(where.value / cluster_size())) {
         mend_flag(where, word, l2, set);
       }
-      if (!used_.overlaps(l2.value / cluster_size())) mend_l2(l2, set);
+      l2_tables.push_back(l2);
     }
-    file_.sync();
+    std::sort(l2_tables.begin(), l2_tables.end());
+    l2_tables.erase(std::unique(l2_tables.begin(), l2_tables.end()), l2_tables.end());
+    return l2_tables;
   }
 
   void mend_l2(HostOffset l2, bool set) {
@@ -303,7 +328,8 @@ void lock_for_repair(const io::File& file) {
   if (fcntl(file.fd(), F_OFD_SETLK, &lock) == 0) return;
   if (errno == EAGAIN || errno == EACCES) {
     throw io::Error(io::ErrorKind::refused, file.path(),
-                    "is in use, by a virtual machine or another repair; stop that first");
+                    "is in use: another program, such as a virtual machine, a repair or a resize, "
+                    "has it locked; stop that first");
   }
   throw io::Error::system("lock", file.path(), errno);
 }

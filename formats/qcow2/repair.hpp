@@ -23,15 +23,16 @@ enum class RepairScope : std::uint8_t {
 };
 
 // `file` is open for writing, and nobody else uses it (see lock_for_repair). Throws Error;
-// ErrorKind::cancelled when `stop` is set before it has begun to write.
+// ErrorKind::cancelled soon after `stop` was set, ErrorKind::unsupported before anything is written
+// when new refcounts would make the file too large.
 void repair(const io::File& file, RepairScope scope, const io::StopFlag& stop);
 
 // Says in the header that the image was closed properly and is not corrupt: to be called when a
 // check after the repair found nothing wrong.
 void mark_clean(const io::File& file);
 
-// Throws ErrorKind::refused when qemu, or another repair, uses the image. The lock lasts until
-// the file is closed.
+// Throws ErrorKind::refused when qemu, or another of our commands that writes to it, uses the
+// image, of whatever format. The lock lasts until the file is closed.
 void lock_for_repair(const io::File& file);
 
 }  // namespace formats::qcow2

@@ -10,10 +10,12 @@
 #include "formats/big_endian.hpp"
 #include "formats/qcow2/check.hpp"
 #include "formats/qcow2/create_options.hpp"
+#include "formats/qcow2/decompress.hpp"
 #include "formats/qcow2/entries.hpp"
 #include "formats/qcow2/header_layout.hpp"
 #include "formats/qcow2/refcount_editor.hpp"
 #include "io/error.hpp"
+#include "io/zero_run.hpp"
 
 namespace formats::qcow2 {
 namespace {
@@ -43,18 +45,18 @@ Header read_editable(const io::File& file) {
 
 // Space is taken and given away by the refcounts, so these have to be right. Gives the end of what
 // is in use, which may lie behind the end of the file.
-std::uint64_t checked_end(const io::File& file) {
-  const io::StopFlag never{0};
+std::uint64_t checked_end(const io::File& file, const io::StopFlag& stop) {
   const CheckResult result = check(
-      file, [](const std::string&) {}, never);
+      file, [](const std::string&) {}, stop);
   if (result.corruptions == 0 && result.errors == 0) return result.image_end;
   throw refusal(file, "is damaged (imgtool check says where); repair it first");
 }
 
 class Editor {
  public:
-  Editor(const io::File& file, Header header)
+  Editor(const io::File& file, Header header, const io::StopFlag& stop)
       : file_(file),
+        stop_(stop),
         header_(std::move(header)),
         cluster_size_(header_.geometry.cluster_size()),
         l1_(read_table(header_.l1_offset.value, header_.l1_entries)),
@@ -66,7 +68,7 @@ class Editor {
       throw refusal(file_,
                     fmt::format("cannot have {} bytes with clusters of {}", size, cluster_size_));
     }
-    refuse_content_behind_the_end(needed);
+    clear_behind_the_end();
     const std::uint64_t room = io::align_up(l1_.size() * 8, cluster_size_) / 8;
     if (needed <= l1_.size()) {
       write_header(size, header_.l1_offset, header_.l1_entries);
@@ -81,22 +83,17 @@ class Editor {
   }
 
   void shrink(std::uint64_t size) {
-    const std::uint64_t old_size = header_.virtual_size;
-    checked_end(file_);
+    checked_end(file_, stop_);
     refuse_compressed_end(size);
     // From here on the old content is gone; what follows gives its space back.
     write_header(size, header_.l1_offset, header_.l1_entries);
-    clear_last_cluster(size);
-    drop_tables(size, old_size);
-    file_.sync();
-    for (const std::uint64_t cluster : released_) refcounts_.release(cluster);
-    refcounts_.write_blocks();
-    file_.sync();
+    drop_content_behind(size);
     cut_file();
   }
 
  private:
-  std::vector<std::uint64_t> read_table(std::uint64_t offset, std::uint64_t words) {
+  [[nodiscard]] std::vector<std::uint64_t> read_table(std::uint64_t offset,
+                                                      std::uint64_t words) const {
     std::vector<std::byte> bytes(words * 8);
     if (file_.read_at(offset, bytes) != bytes.size()) {
       throw io::Error::format(file_.path(), offset, "the file ends inside a table");
@@ -137,18 +134,59 @@ class Editor {
 
   // --- growing ---
 
-  // The state of a suspended machine lies there.
-  void refuse_content_behind_the_end(std::uint64_t needed) const {
-    const std::uint64_t used = header_.geometry.l1_entries_for(header_.virtual_size);
-    for (std::uint64_t index = used; index < std::min<std::uint64_t>(needed, l1_.size()); ++index) {
-      if (l1_[index] == 0) continue;
-      throw refusal(file_, "has content behind the end of its disk, which would come to light");
+  // What a shrink left there that was cut off must not come to light again. With snapshots it may
+  // be theirs, or the state of a suspended machine.
+  void clear_behind_the_end() {
+    const std::uint64_t size = header_.virtual_size;
+    const bool clear_tail = is_clear_tail(size);
+    if (clear_tail && has_no_entries_behind(size)) return;
+    if (header_.snapshot_count > 0 || (!clear_tail && is_compressed_at(size))) {
+      throw refusal(file_,
+                    "has content behind the end of its disk, which would come to light; convert "
+                    "it, which leaves that out");
     }
+    checked_end(file_, stop_);
+    drop_content_behind(size);
+  }
+
+  [[nodiscard]] bool has_no_entries_behind(std::uint64_t size) const {
+    const auto is_zero_word = [](std::uint64_t word) { return word == 0; };
+    const std::uint64_t end = io::align_up(size, cluster_size_);
+    const std::uint64_t covered = header_.geometry.guest_bytes_per_l2();
+    const auto used = static_cast<std::ptrdiff_t>(header_.geometry.l1_entries_for(size));
+    if (!std::all_of(l1_.begin() + used, l1_.end(), is_zero_word)) return false;
+    if (end % covered == 0 || l1_[end / covered] == 0) return true;
+    const auto table = read_table(checked_l2(end / covered), cluster_size_ / 8);
+    const auto kept = static_cast<std::ptrdiff_t>(end % covered / cluster_size_ *
+                                                  (header_.geometry.l2_entry_bytes() / 8));
+    return std::all_of(table.begin() + kept, table.end(), is_zero_word);
+  }
+
+  // Whether what the last cluster has behind the end reads as zeros. That of an encrypted image
+  // is not looked at: it cannot shrink, and its zeros are not zeros.
+  [[nodiscard]] bool is_clear_tail(std::uint64_t size) const {
+    const std::uint64_t place = entry_cut_by(size);
+    if (place == 0 || header_.encryption != Encryption::none) return true;
+    const std::uint64_t word = read_table(place, 1).front();
+    if (!header_.geometry.extended_l2 && (word & compressed_flag) == 0 && (word & zero_flag) != 0) {
+      return true;
+    }
+    std::vector<std::byte> cluster(cluster_size_);
+    if ((word & compressed_flag) != 0) {
+      const CompressedStream stream = compressed_stream(word, header_.geometry);
+      std::vector<std::byte> stored(stream.bytes);
+      stored.resize(file_.read_at(stream.offset.value, stored));
+      // Who reads it is told when it is damaged.
+      if (!decompress(header_.compression, stored, cluster)) return true;
+    } else if (table_offset(word).value != 0) {
+      file_.read_at(table_offset(word).value, cluster);
+    }
+    return io::is_zero(std::span(cluster).subspan(header_.geometry.offset_in_cluster(size)));
   }
 
   void move_l1(std::uint64_t size, std::uint64_t entries) {
     const std::uint64_t clusters = io::align_up(entries * 8, cluster_size_) / cluster_size_;
-    const std::uint64_t used = std::max(file_.size(), checked_end(file_));
+    const std::uint64_t used = std::max(file_.size(), checked_end(file_, stop_));
     const std::uint64_t begin = io::align_up(used, cluster_size_) / cluster_size_;
     const std::uint64_t blocks = blocks_needed(begin, clusters);
     const std::uint64_t first = begin + blocks;  // of the table
@@ -196,15 +234,25 @@ class Editor {
     file_.sync();
   }
 
-  // --- shrinking ---
+  // --- content behind the end ---
+
+  // It is out of sight: the header says that the disk ends at `size`. Entries go before their
+  // refcounts do, so at worst space leaks.
+  void drop_content_behind(std::uint64_t size) {
+    clear_last_cluster(size);
+    drop_tables(size);
+    file_.sync();
+    for (const std::uint64_t cluster : released_) refcounts_.release(cluster);
+    released_.clear();
+    refcounts_.write_blocks();
+    file_.sync();
+  }
 
   // L2 tables that describe something behind `size`.
-  void drop_tables(std::uint64_t size, std::uint64_t old_size) {
+  void drop_tables(std::uint64_t size) {
     const std::uint64_t covered = header_.geometry.guest_bytes_per_l2();
     const std::uint64_t end = io::align_up(size, cluster_size_);
-    const std::uint64_t used =
-        std::min<std::uint64_t>(header_.geometry.l1_entries_for(old_size), l1_.size());
-    for (std::uint64_t index = end / covered; index < used; ++index) {
+    for (std::uint64_t index = end / covered; index < l1_.size(); ++index) {
       if (l1_[index] == 0) continue;
       const std::uint64_t offset = checked_l2(index);
       auto table = read_table(offset, cluster_size_ / 8);
@@ -259,10 +307,14 @@ class Editor {
            size % covered / cluster_size_ * header_.geometry.l2_entry_bytes();
   }
 
+  [[nodiscard]] bool is_compressed_at(std::uint64_t size) const {
+    const std::uint64_t place = entry_cut_by(size);
+    return place != 0 && (read_table(place, 1).front() & compressed_flag) != 0;
+  }
+
   // A stream cannot be cut, and its end would come back when the disk grows again.
   void refuse_compressed_end(std::uint64_t size) {
-    const std::uint64_t place = entry_cut_by(size);
-    if (place == 0 || (read_table(place, 1).front() & compressed_flag) == 0) return;
+    if (!is_compressed_at(size)) return;
     throw refusal(file_, fmt::format("is compressed at its new end, {}, which can only be between "
                                      "two clusters there: {} or {}",
                                      size, io::align_down(size, cluster_size_),
@@ -273,8 +325,9 @@ class Editor {
   void clear_last_cluster(std::uint64_t size) {
     const std::uint64_t place = entry_cut_by(size);
     if (place == 0) return;
-    const std::uint64_t host = table_offset(read_table(place, 1).front()).value;
-    if (host == 0) return;
+    const std::uint64_t word = read_table(place, 1).front();
+    const std::uint64_t host = table_offset(word).value;
+    if (host == 0 || (word & compressed_flag) != 0) return;
     const std::uint64_t inside = header_.geometry.offset_in_cluster(size);
     file_.write_at(host + inside, std::vector<std::byte>(cluster_size_ - inside));
   }
@@ -288,6 +341,7 @@ class Editor {
   }
 
   const io::File& file_;
+  const io::StopFlag& stop_;
   Header header_;
   std::uint64_t cluster_size_;
   std::vector<std::uint64_t> l1_;
@@ -297,16 +351,16 @@ class Editor {
 
 }  // namespace
 
-void grow(const io::File& file, std::uint64_t new_size) {
+void grow(const io::File& file, std::uint64_t new_size, const io::StopFlag& stop) {
   Header header = read_editable(file);
   new_size = virtual_size_for(new_size);
   if (header.version == 2 && header.snapshot_count > 0) {
     throw refusal(file, "has snapshots that do not know their own size (compat=0.10)");
   }
-  Editor(file, std::move(header)).grow(new_size);
+  Editor(file, std::move(header), stop).grow(new_size);
 }
 
-void shrink(const io::File& file, std::uint64_t new_size) {
+void shrink(const io::File& file, std::uint64_t new_size, const io::StopFlag& stop) {
   Header header = read_editable(file);
   if (header.snapshot_count > 0) {
     throw refusal(file, "has snapshots; shrinking is possible only without them");
@@ -314,7 +368,7 @@ void shrink(const io::File& file, std::uint64_t new_size) {
   if (header.encryption != Encryption::none) {
     throw io::Error(io::ErrorKind::unsupported, file.path(), "is encrypted; it can only grow");
   }
-  Editor(file, std::move(header)).shrink(virtual_size_for(new_size));
+  Editor(file, std::move(header), stop).shrink(virtual_size_for(new_size));
 }
 
 }  // namespace formats::qcow2

@@ -15,6 +15,9 @@ constexpr std::uint64_t snapshot_fixed_bytes = 40;
 constexpr std::uint64_t largest_table = 64 * io::MiB;
 constexpr std::uint32_t most_extra = 1024;
 constexpr std::uint32_t least_extra_v3 = 16;
+// What qemu has room for.
+constexpr std::size_t longest_id = 127;
+constexpr std::size_t longest_name = 255;
 
 // Entries follow one another, so that a table of 64 MiB is read piece by piece.
 class SnapshotParser {
@@ -37,6 +40,10 @@ class SnapshotParser {
   }
 
  private:
+  [[noreturn]] void fail(std::string text) const {
+    throw io::Error::format(tables_.path(), offset_.value, std::move(text));
+  }
+
   Snapshot parse_entry() {
     const auto fixed = take(snapshot_fixed_bytes);
     Snapshot snapshot;
@@ -49,8 +56,8 @@ class SnapshotParser {
     snapshot.vm_clock_nsec = load_big_endian<std::uint64_t>(fixed, 24);
     snapshot.vm_state_size = load_big_endian<std::uint32_t>(fixed, 32);
     parse_extra(load_big_endian<std::uint32_t>(fixed, 36), snapshot);
-    snapshot.id = take_text(id_bytes);
-    snapshot.name = take_text(name_bytes);
+    snapshot.id = take_text("id", id_bytes, longest_id);
+    snapshot.name = take_text("name", name_bytes, longest_name);
     const std::uint64_t used = offset_ - header_.snapshots_offset;
     offset_ = header_.snapshots_offset + io::align_up(used, 8);
     return snapshot;
@@ -82,7 +89,14 @@ class SnapshotParser {
     return part;
   }
 
-  std::string take_text(std::size_t bytes) {
+  std::string take_text(std::string_view what, std::size_t bytes, std::size_t longest) {
+    if (bytes > longest) {
+      fail(fmt::format("a snapshot's {} has {} bytes, more than {}", what, bytes, longest));
+    }
+    names_bytes_ += bytes;
+    if (names_bytes_ > most_names_bytes) {
+      fail(fmt::format("the names of snapshots have more than {} bytes", most_names_bytes));
+    }
     const auto part = take(bytes);
     return {reinterpret_cast<const char*>(part.data()), part.size()};
   }
@@ -90,6 +104,7 @@ class SnapshotParser {
   const TableReader& tables_;
   const Header& header_;
   HostOffset offset_;
+  std::uint64_t names_bytes_ = 0;
 };
 
 }  // namespace

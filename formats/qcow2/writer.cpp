@@ -102,13 +102,21 @@ io::Task<> Qcow2Target::write_chunk(std::uint64_t offset, io::Buffer buffer) {
   }
   co_await take_turn(offset);
   lay_down(offset, chunk, buffer);
-  std::vector<HostWrite> writes = layout_.take_writes();
+  Output output = take_output();
   turnstile_.pass(range.end());
-  co_await write_out(std::move(writes));
+  co_await write_out(std::move(output));
 }
 
-io::Task<> Qcow2Target::write_out(std::vector<HostWrite> writes) {
-  for (const HostWrite& write : writes) co_await file_.write(write.offset, write.buffer);
+Qcow2Target::Output Qcow2Target::take_output() {
+  Output output;
+  output.writes = layout_.take_writes();
+  output.zeros = std::exchange(reserved_, {});
+  return output;
+}
+
+io::Task<> Qcow2Target::write_out(Output output) {
+  for (const HostWrite& write : output.writes) co_await file_.write(write.offset, write.buffer);
+  for (const io::ByteRange& range : output.zeros) co_await file_.zero(range);
   co_await log_.write_full_pieces();
 }
 
@@ -157,9 +165,9 @@ io::Task<> Qcow2Target::write_zeros(io::ByteRange range) {
       reserve(at / cluster_size_);
     }
   }
-  std::vector<HostWrite> writes = layout_.take_writes();
+  Output output = take_output();
   turnstile_.pass(range.end());
-  co_await write_out(std::move(writes));
+  co_await write_out(std::move(output));
 }
 
 void Qcow2Target::lay_down_zeros_over_backing(io::ByteRange range) {
@@ -222,18 +230,13 @@ io::Task<> Qcow2Target::finish() {
     throw io::Error(io::ErrorKind::unsupported, name(), fault);
   }
   const std::vector<std::byte> header = layout_.finish(size);
-  std::vector<HostWrite> writes = layout_.take_writes();
-  co_await write_out(std::move(writes));
+  Output output = take_output();
+  co_await write_out(std::move(output));
   co_await log_.finish();
-  co_await write_reserved_zeros();
   io::AlignedMemory first(header.size());
   std::copy(header.begin(), header.end(), first.bytes().begin());
   co_await file_.write(0, first.buffer().first(header.size()));
   output_.truncate(layout_.end());
-}
-
-io::Task<> Qcow2Target::write_reserved_zeros() {
-  for (const io::ByteRange& range : reserved_) co_await file_.zero(range);
 }
 
 }  // namespace formats::qcow2

@@ -54,6 +54,12 @@ class Qcow2Target final : public ImageTarget {
   [[nodiscard]] std::uint64_t file_bytes() const override { return layout_.end(); }
 
  private:
+  // What one piece of content brings into the file, apart from the log.
+  struct Output {
+    std::vector<HostWrite> writes;
+    std::vector<io::ByteRange> zeros;
+  };
+
   io::Task<> take_turn(std::uint64_t offset);
   io::Task<> write_chunk(std::uint64_t offset, io::Buffer buffer);
   io::Task<> write_zeros(io::ByteRange range);
@@ -63,8 +69,8 @@ class Qcow2Target final : public ImageTarget {
   void lay_down_zeros_over_backing(io::ByteRange range);
   void lay_down_one_zero(std::uint64_t cluster);
   void reserve(std::uint64_t cluster);
-  io::Task<> write_out(std::vector<HostWrite> writes);
-  io::Task<> write_reserved_zeros();
+  [[nodiscard]] Output take_output();
+  io::Task<> write_out(Output output);
 
   io::Ring& ring_;
   const io::File& output_;
@@ -78,7 +84,7 @@ class Qcow2Target final : public ImageTarget {
   io::Turnstile turnstile_;
   io::AlignedMemory zeros_;              // one cluster
   Chunk zero_chunk_;                     // it, encoded; with a backing file only
-  std::vector<io::ByteRange> reserved_;  // in the file, to be filled (Preallocation::full)
+  std::vector<io::ByteRange> reserved_;  // not in an Output yet (Preallocation::full)
 };
 
 }  // namespace formats::qcow2

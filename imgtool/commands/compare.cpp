@@ -2,7 +2,6 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "imgtool/command.hpp"
 #include "imgtool/image_options.hpp"
@@ -74,17 +73,22 @@ Answer compare(const CompareArguments& arguments, int& error_code) {
   return answer;
 }
 
+// As text: a document in memory would take 200 bytes and more for each difference.
 void print_as_json(const Answer& answer) {
-  nlohmann::ordered_json json;
-  json["identical"] = answer.same();
-  json["size-a"] = answer.size_a ? nlohmann::ordered_json(*answer.size_a) : nullptr;
-  json["size-b"] = answer.size_b ? nlohmann::ordered_json(*answer.size_b) : nullptr;
-  json["complete"] = answer.comparison.complete;
-  json["differences"] = nlohmann::ordered_json::array();
+  const auto size = [](const std::optional<std::uint64_t>& bytes) {
+    return bytes ? fmt::to_string(*bytes) : "null";
+  };
+  print_json_text(fmt::format(
+      "{{\n    \"identical\": {},\n    \"size-a\": {},\n    \"size-b\": {},"
+      "\n    \"complete\": {},\n    \"differences\": [",
+      answer.same(), size(answer.size_a), size(answer.size_b), answer.comparison.complete));
+  std::string_view before = "\n";
   for (const io::ByteRange range : answer.comparison.differences) {
-    json["differences"].push_back({{"start", range.offset}, {"length", range.length}});
+    print_json_text(fmt::format("{}        {{ \"start\": {}, \"length\": {} }}", before,
+                                range.offset, range.length));
+    before = ",\n";
   }
-  print_json(json);
+  print_json_text(answer.comparison.differences.empty() ? "]\n}\n" : "\n    ]\n}\n");
 }
 
 void print_as_text(const Answer& answer) {

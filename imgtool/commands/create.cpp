@@ -1,4 +1,5 @@
 // imgtool create FILE SIZE
+#include <algorithm>
 #include <optional>
 #include <string>
 
@@ -50,6 +51,25 @@ void describe(CommandLine& line, CreateCommandOptions& o) {
   line.example("imgtool create -b base.qcow2 vm.qcow2", "one that starts as base.qcow2");
 }
 
+// What preallocation sets aside is written in pieces: it can be stopped between two of them, and
+// the tables of one are what is held in memory.
+void write_zeros(io::Ring& ring, ImageOutput& output, std::uint64_t size, Progress& progress) {
+  constexpr std::uint64_t piece = 16 * io::MiB;  // whole clusters of any size
+  const bool preallocates = output.plan().preallocation != formats::qcow2::Preallocation::off;
+  const std::uint64_t step = preallocates ? piece : std::max<std::uint64_t>(size, 1);
+  progress.begin(io::Phase::write, 0, size);
+  for (std::uint64_t at = 0; at < size; at += step) {
+    if (stop_flag().load() != 0) {
+      throw io::Error(io::ErrorKind::cancelled, output.plan().path, "stopped");
+    }
+    const io::ByteRange range{at, std::min(step, size - at)};
+    io::run_task(ring, output.target().zero(range), [&] { progress.tick(); });
+    progress.completed(io::Phase::write, 0, range.length);
+    progress.tick();
+  }
+  progress.end(io::Phase::write, 0);
+}
+
 std::uint64_t create(CreateCommandOptions& o) {
   const auto ring = make_ring(o.job, 16);
   io::WorkerPool workers(1);
@@ -74,9 +94,11 @@ std::uint64_t create(CreateCommandOptions& o) {
   }
   ImageOutput output(*ring, plan, size, sources, workers, nullptr, stop_flag());
   output.start();
-  io::run_task(*ring, output.target().zero({0, *size}));
+  Progress progress({o.path}, o.job);
+  write_zeros(*ring, output, *size, progress);
   output.finish(*size);
-  return *size;
+  progress.finish();
+  return plan.format == formats::Format::qcow2 ? formats::qcow2::virtual_size_for(*size) : *size;
 }
 
 }  // namespace

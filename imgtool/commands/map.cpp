@@ -45,7 +45,14 @@ class MapPrinter {
     write();
   }
 
+  // After a failure: what was begun on standard output is ended, and stays one document.
+  void give_up() {
+    if (json_ && printed_ == Printed::part) finish();
+  }
+
  private:
+  enum class Printed : std::uint8_t { nothing, part, broken };
+
   void add_json(const Placement& placement) {
     fmt::format_to(std::back_inserter(text_),
                    "{}{{ \"start\": {}, \"length\": {}, \"depth\": {}, \"present\": {}, "
@@ -73,12 +80,15 @@ class MapPrinter {
   }
 
   void write() {
+    printed_ = Printed::broken;  // unless all of it arrives
     json_ ? print_json_text(text_) : print(text_);
+    printed_ = Printed::part;
     text_.clear();
   }
 
   bool json_;
   bool first_ = true;
+  Printed printed_ = Printed::nothing;
   std::string text_;
 };
 
@@ -90,8 +100,7 @@ bool continues(const Placement& a, const Placement& b) {
   return !a.offset || *a.offset + a.range.length == *b.offset;
 }
 
-void print_map(formats::Image& image, io::ByteRange wanted, bool json) {
-  MapPrinter printer(json);
+void list(formats::Image& image, io::ByteRange wanted, MapPrinter& printer) {
   std::optional<Placement> held;
   for (std::uint64_t offset = wanted.offset; offset < wanted.end();) {
     if (stop_flag().load() != 0) {
@@ -111,6 +120,16 @@ void print_map(formats::Image& image, io::ByteRange wanted, bool json) {
   if (!held) held.emplace().range.offset = wanted.offset;
   printer.add(*held);
   printer.finish();
+}
+
+void print_map(formats::Image& image, io::ByteRange wanted, bool json) {
+  MapPrinter printer(json);
+  try {
+    list(image, wanted, printer);
+  } catch (const std::exception&) {
+    printer.give_up();
+    throw;
+  }
 }
 
 }  // namespace

@@ -2,7 +2,9 @@
 #include <algorithm>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -21,6 +23,8 @@
 namespace imgtool {
 namespace {
 
+constexpr unsigned default_samples = 1024;
+
 using Json = nlohmann::ordered_json;
 
 struct MeasureOptions {
@@ -29,7 +33,7 @@ struct MeasureOptions {
   formats::OpenOptions open;
   OutputOptions target;
   bool drop_free = false;
-  unsigned samples = 1024;
+  std::optional<unsigned> samples;
   OutputFormat output = OutputFormat::human;
   JobOptions job;
 };
@@ -55,7 +59,21 @@ formats::Forecast measure(MeasureOptions& o) {
   }
   io::Source& content = used ? static_cast<io::Source&>(*used) : *source;
   if (!form.codec) return formats::forecast_by_extents(content, form);
-  return formats::forecast_by_samples(*ring, content, form, workers, o.samples);
+  return formats::forecast_by_samples(*ring, content, form, workers,
+                                      o.samples.value_or(default_samples));
+}
+
+// An empty disk has nothing to be opened, nor to be looked at.
+void refuse_options_of_a_source(const MeasureOptions& o) {
+  const std::pair<bool, std::string_view> given[] = {
+      {o.drop_free, "--drop-free"},
+      {o.open.format.has_value(), "--format"},
+      {!o.open.snapshot.empty(), "--snapshot"},
+      {o.open.follow_references, "--follow-references"},
+      {o.samples.has_value(), "--samples"}};
+  for (const auto& [is_given, name] : given) {
+    if (is_given) throw UsageError(fmt::format("measure: {} needs SRC", name));
+  }
 }
 
 Json describe(const formats::Forecast& forecast) {
@@ -95,7 +113,9 @@ int run_measure(const Arguments& arguments) {
   output_options(line, o.target);
   line.option("drop-free", flag_into(o.drop_free),
               "without what no file system in SRC uses, as convert --drop-free makes it");
-  line.option("samples", count_into(o.samples, 2, 1U << 20), "places to look at for an estimate");
+  OptionValue samples = count_into(o.samples, 2, 1U << 20);
+  samples.default_text = std::to_string(default_samples);
+  line.option("samples", samples, "places to look at for an estimate");
   output_option(line, o.output);
   line.job_options(o.job);
   line.example("imgtool measure -O qcow2 golden.img", "a plain qcow2 image");
@@ -104,7 +124,7 @@ int run_measure(const Arguments& arguments) {
   if (o.source.has_value() == o.size.has_value()) {
     throw UsageError("measure: takes either SRC or --size N");
   }
-  if (o.drop_free && !o.source) throw UsageError("measure: --drop-free needs SRC");
+  if (!o.source) refuse_options_of_a_source(o);
   const formats::Forecast forecast = measure(o);
   if (line.common().json || o.output == OutputFormat::json) {
     print_json(describe(forecast));

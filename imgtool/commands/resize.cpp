@@ -1,6 +1,5 @@
 // imgtool resize FILE [+-]SIZE
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -8,6 +7,7 @@
 #include "formats/image.hpp"
 #include "formats/partitions/end_of_use.hpp"
 #include "formats/qcow2/create_options.hpp"
+#include "formats/qcow2/repair.hpp"
 #include "formats/qcow2/resize.hpp"
 #include "formats/reference.hpp"
 #include "imgtool/command.hpp"
@@ -17,6 +17,7 @@
 #include "imgtool/image_options.hpp"
 #include "imgtool/job.hpp"
 #include "imgtool/report.hpp"
+#include "imgtool/signals.hpp"
 #include "imgtool/usage_error.hpp"
 #include "io/device_inventory.hpp"
 #include "io/device_usage.hpp"
@@ -61,18 +62,6 @@ void refuse_if_used(const std::string& path) {
   throw io::Error(io::ErrorKind::refused, path, reasons.front().phrase());
 }
 
-// qemu holds locks on these bytes of an image that it has open, whatever their content is.
-void refuse_if_locked(const io::File& file) {
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = 100;
-  lock.l_len = 200;
-  if (fcntl(file.fd(), F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) return;
-  throw io::Error(io::ErrorKind::refused, file.path(),
-                  "another program (a virtual machine?) has it open and locked");
-}
-
 // An overlay that grows shows what its backing file has behind the overlay's old end.
 void refuse_longer_backing(const ResizeOptions& o, const formats::qcow2::Header& header) {
   if (header.backing_file.empty()) return;
@@ -93,22 +82,13 @@ void refuse_longer_backing(const ResizeOptions& o, const formats::qcow2::Header&
                   "end; convert it to an image of its own first");
 }
 
-void resize_qcow2(const ResizeOptions& o, const Change& change) {
-  const io::File file(o.path, O_RDWR);
-  refuse_if_locked(file);
+void resize_qcow2(const ResizeOptions& o, const io::File& file, const Change& change) {
   if (change.after < change.before) {
-    formats::qcow2::shrink(file, change.after);
+    formats::qcow2::shrink(file, change.after, stop_flag());
   } else if (change.after > change.before) {
     refuse_longer_backing(o, formats::qcow2::read_header(file));
-    formats::qcow2::grow(file, change.after);
+    formats::qcow2::grow(file, change.after, stop_flag());
   }
-}
-
-void resize_raw(const ResizeOptions& o, const Change& change) {
-  const io::File file(o.path, O_RDWR);
-  refuse_if_locked(file);
-  file.truncate(change.after);
-  file.sync();
 }
 
 void refuse_loss(io::Ring& ring, const ResizeOptions& o, formats::Image& image,
@@ -130,6 +110,10 @@ void refuse_loss(io::Ring& ring, const ResizeOptions& o, formats::Image& image,
 
 Change resize(const ResizeOptions& o) {
   refuse_if_used(o.path);
+  // Before its size is looked at: who else changes it is done then, or has not begun. qemu's locks
+  // lie on the same bytes, whatever the format is.
+  const io::File file(o.path, O_RDWR);
+  formats::qcow2::lock_for_repair(file);
   const auto ring = make_ring(o.job, 16);
   Change change;
   formats::Format format{};
@@ -151,9 +135,10 @@ Change resize(const ResizeOptions& o) {
     if (change.after < change.before) refuse_loss(*ring, o, *image, change.after);
   }
   if (format == formats::Format::qcow2) {
-    resize_qcow2(o, change);
+    resize_qcow2(o, file, change);
   } else {
-    resize_raw(o, change);
+    file.truncate(change.after);
+    file.sync();
   }
   return change;
 }

@@ -1,8 +1,10 @@
 """imgtool create: new images."""
 import os
+import signal
 
 from convert_testing import ConvertTestCase, KiB, MiB
-from imgtool_testing import GiB, check, main, random_bytes, requires
+from imgtool_testing import GiB, IMGTOOL, check, main, random_bytes, requires, run
+from memory_testing import peak_memory
 from qcow2_images import Raw, qemu_info
 
 
@@ -51,6 +53,54 @@ class Create(ConvertTestCase):
         self.assertEqual(qemu_info(image)["backing-filename-format"], "raw")
         self.assertEqual(self.imgtool("create", "-b", "none", self.path("x.qcow2")).code, 1)
         self.assertEqual(self.imgtool("create", self.path("y.qcow2")).code, 2)
+
+    def test_a_name_that_nobody_could_open(self):
+        for name in ("n:b.qcow2", "a\nb.qcow2"):
+            self.imgtool_ok("create", "-f", "qcow2", self.path(name), "1M")
+            over = self.path("over.qcow2")
+            result = self.imgtool("create", "-b", name, over)
+            self.assert_refused(result, "over.qcow2")
+            self.assertFalse(over.exists())
+        self.imgtool_ok("create", "-b", "./n:b.qcow2", over)
+        self.imgtool_ok("hash", "--follow-references", over)
+
+    def test_the_size_is_the_one_that_the_disk_has(self):
+        for options, size in (["-f", "qcow2"], 1024), (["-f", "raw"], 1000):
+            made = self.imgtool_ok("create", *options, self.path(), 1000, "--json").json
+            self.assertEqual(made["size"], size)
+
+    def test_preallocation_shows_progress(self):
+        job = self.job("create", "-o", "preallocation=full", self.path("x.qcow2"), 40 * MiB)
+        self.assertEqual(job.finish().code, 0)
+        line = job.wait_for("write", 40 * MiB)
+        self.assertEqual(line["total"], 40 * MiB)
+
+    @requires("strace")
+    def test_preallocation_can_be_stopped(self):
+        for name in ("x.img", "x.qcow2"):
+            with self.subTest(name):
+                result = run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fallocate",
+                              "-e", "inject=fallocate:signal=INT", IMGTOOL, "create", "-o",
+                              "preallocation=full", self.path(name), 40 * MiB])
+                self.assertEqual(result.code, 130, result)
+                self.assertEqual(os.listdir(self.dir), [])
+
+    def test_setting_up_tables_can_be_stopped(self):
+        folder = self.path()
+        folder.mkdir()
+        job = self.job("create", "-o", "preallocation=metadata,cluster_size=512",
+                       folder / "x.qcow2", 64 * GiB)
+        job.wait_for("write", MiB)
+        job.signal(signal.SIGINT)
+        self.assertEqual(job.finish().code, 130)
+        self.assertEqual(os.listdir(folder), [])
+
+    def test_preallocation_takes_little_memory(self):
+        for options, size in (("preallocation=metadata", 1 << 40),
+                              ("preallocation=metadata,cluster_size=512", 4 * GiB)):
+            peak = peak_memory(self, "create", "-o", options, self.path("x.qcow2"), size,
+                               "--force")
+            self.assertLess(peak, 128 * MiB)
 
 
 if __name__ == "__main__":

@@ -66,6 +66,42 @@ class Measure(ConvertTestCase):
         answer = self.measure(image.path, "-O", "qcow2")
         self.assertLess(answer["required"], 2 * MiB)
 
+    def on_disk(self, path):
+        return os.stat(path).st_blocks * 512
+
+    def test_metadata_set_aside_is_counted(self):
+        for size, options in (("1T", ""), ("3G", ",cluster_size=4K"), ("300G", ",extended_l2=on")):
+            with self.subTest(size=size, options=options):
+                options = ["-o", "preallocation=metadata" + options]
+                image = self.path("x.qcow2")
+                self.imgtool_ok("create", "--force", image, size, *options)
+                required = self.measure("--size", size, "-O", "qcow2", *options)["required"]
+                self.assertLessEqual(self.on_disk(image), required)
+                self.assertLess(required, self.on_disk(image) * 1.1)
+        source = self.sparse_image(64 * MiB, {0: 3 * MiB, 40 * MiB + 5 * KiB: 700 * KiB})
+        options = ["-O", "qcow2", "-o", "preallocation=metadata"]
+        made = self.path()
+        self.convert(source, made, *options)
+        self.assertLessEqual(self.on_disk(made), self.measure(source, *options)["required"])
+
+    @requires("qemu-img", "qemu-io")
+    def test_a_raw_image_has_whole_blocks(self):
+        image = Qcow2(self, 4 * MiB, cluster_size=512)
+        for offset in range(0, 4 * MiB, 64 * KiB):
+            image.write(offset + 1024, 512)
+        image.finish()
+        required = self.measure(image.path, "-O", "raw")["required"]
+        made = self.path()
+        self.convert(image.path, made, "-O", "raw")
+        self.assertEqual(required, self.on_disk(made))
+
+    def test_an_empty_disk_has_no_source(self):
+        for options in (["-l", "one"], ["-f", "raw"], ["--follow-references"],
+                        ["--samples", "1024"], ["--drop-free"]):
+            result = self.imgtool("measure", "--size", "1M", *options)
+            self.assertEqual(result.code, 2, result)
+            self.assertIn("needs SRC", result.err)
+
     def test_in_words_and_wrong_usage(self):
         source = self.path()
         source.write_bytes(random_bytes(MiB))

@@ -2,7 +2,8 @@
 import struct
 import subprocess
 
-from imgtool_testing import IMGTOOL, KiB, MiB, TestCase, check, main, requires, run
+from imgtool_testing import (IMGTOOL, KiB, MiB, TestCase, check, main, random_bytes, requires,
+                             run)
 from qcow2_images import Qcow2
 
 COPIED = 1 << 63
@@ -175,6 +176,20 @@ class Check(TestCase):
         result = self.imgtool("check", image.path)
         self.assertEqual(result.code, 2, result)
         self.assertIn("is used for more than one thing", result.out)
+
+    def test_a_compressed_image_that_was_cut_short(self):
+        source = self.path()
+        source.write_bytes(random_bytes(4 * MiB).translate(bytes(b & 0x3f for b in range(256))))
+        image = self.path()
+        check("qemu-img", "convert", "-O", "qcow2", "-c", source, image)
+        self.assertEqual(self.imgtool("check", image).code, 0)
+        for cut in (512, 20000):
+            with open(image, "r+b") as file:
+                file.truncate(image.stat().st_size - cut)
+            result = self.imgtool("check", image)
+            self.assertEqual(result.code, 2, result)
+            self.assertIn("but the file ends at", result.out)
+            self.assertEqual(self.imgtool("hash", image).code, 1)
 
     def test_raw_images_cannot_be_checked(self):
         result = self.imgtool("check", "--json", self.dense_image(4096))

@@ -1,11 +1,15 @@
 """imgtool resize: images of another size, in place."""
+import fcntl
 import gzip
 import os
+import struct
 import subprocess
 
 from convert_testing import ConvertTestCase, KiB, MiB
 from imgtool_testing import GiB, IMGTOOL, check, main, random_bytes, requires, run, sha256
 from qcow2_images import Qcow2, Raw, qemu_info
+
+F_OFD_SETLK = 37
 
 
 @requires("qemu-img", "qemu-io")
@@ -162,6 +166,66 @@ class Resize(ConvertTestCase):
         self.assert_refused(self.imgtool("resize", image.path, "+1M"), "another program")
         guest.communicate(b"quit\n", timeout=30)
         self.imgtool_ok("resize", image.path, "+1M")
+
+    def test_one_at_a_time(self):
+        """Whoever holds the lock keeps another resize off, of any format."""
+        plain = self.path("disk.img")
+        plain.write_bytes(bytes(MiB))
+        for path in (plain, self.filled(4 * MiB).path):
+            with open(path, "r+b") as file:
+                lock = struct.pack("hhqqi4x", fcntl.F_WRLCK, 0, 100, 200, 0)
+                fcntl.fcntl(file, F_OFD_SETLK, lock)
+                self.assert_refused(self.imgtool("resize", path, "+1M"), "another program")
+            self.imgtool_ok("resize", path, "+1M")
+
+    @requires("strace")
+    def test_it_holds_the_lock(self):
+        image = self.filled(4 * MiB)
+        trace = self.path()
+        self.assertEqual(run(["strace", "-f", "-e", "trace=fcntl,pwrite64", "-o", trace, IMGTOOL,
+                              "resize", image.path, "+1M"]).code, 0)
+        calls = trace.read_text()
+        self.assertLess(calls.index("F_OFD_SETLK"), calls.index("pwrite64"))
+
+    @requires("strace")
+    def test_what_a_killed_shrink_left_does_not_come_back(self):
+        image = Qcow2(self, 4 * MiB)
+        image.write(0, 4 * MiB)
+        image.finish()
+        before = image.path.read_bytes()
+        # In the middle of a cluster, at its end, and with no L2 table left.
+        for size in (MiB + 1536, MiB + 64 * KiB, 0):
+            for count in (2, 3, 4):
+                with self.subTest(size=size, killed_at=count):
+                    image.path.write_bytes(before)
+                    run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e",
+                         f"inject=pwrite64:signal=KILL:when={count}", IMGTOOL, "resize",
+                         "--shrink", "--discard-content", image.path, size])
+                    kept = qemu_info(image.path)["virtual-size"]
+                    self.imgtool_ok("resize", image.path, 4 * MiB)
+                    check("qemu-img", "check", "-q", "-r", "leaks", image.path)
+                    self.assert_clean(image.path)
+                    plain = self.path()
+                    self.imgtool_ok("convert", image.path, plain)
+                    whole = image.oracle.read_bytes()
+                    self.assertEqual(plain.read_bytes(), whole[:kept] + bytes(4 * MiB - kept))
+
+    def test_content_behind_the_end_of_an_image_with_snapshots(self):
+        image = Qcow2(self, 4 * MiB)
+        image.write(0, 4 * MiB)
+        image.finish()
+        image.patch(24, "Q", MiB + 1536)
+        check("qemu-img", "snapshot", "-c", "one", image.path)
+        before = image.path.read_bytes()
+        self.assert_refused(self.imgtool("resize", image.path, "4M"), "behind the end")
+        self.assertEqual(image.path.read_bytes(), before)
+
+    def test_a_compressed_last_cluster_may_grow(self):
+        image = Qcow2(self, MiB + 1536)
+        image.write(MiB, 1536, compressed=True)
+        image.finish()
+        self.imgtool_ok("resize", image.path, 2 * MiB)
+        self.assert_resized(image, 2 * MiB, MiB + 1536)
 
     def test_wrong_usage(self):
         image = self.filled(4 * MiB)

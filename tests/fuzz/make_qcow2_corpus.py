@@ -64,6 +64,7 @@ def l2(content):
 
 
 COPIED = 1 << 63
+COMPRESSED = 1 << 62
 DAMAGE = {
     "no_block": ("zlib", refcount_table, lambda old: 0),
     "unaligned_block": ("zlib", refcount_table, lambda old: old + 8),
@@ -90,6 +91,17 @@ def make_damaged():
         offset = where(content)
         struct.pack_into(">Q", content, offset, change(word(content, offset)))
         (folder / name).write_bytes(content)
+
+
+# --- streams that the end of the file cuts off ---
+
+
+def make_streams_past_the_end():
+    content = bytearray((CORPUS / "zlib").read_bytes())
+    stream = word(content, l2(content) + 8 * 4)
+    length = (stream & ((1 << 54) - 1)) + 412  # a sector that is not all there
+    struct.pack_into(">Q", content, l2(content) + 8 * 5, COMPRESSED | length + 50)
+    (CORPUS / "stream_past_the_end").write_bytes(content[:length])
 
 
 # --- compressed clusters ---------------------------------------------------------------------
@@ -132,6 +144,7 @@ def main():
     run("qemu-img", "bitmap", "--add", path, "daily")
     path = make("backing", "cluster_size=512", WRITES)
     run("qemu-img", "rebase", "-u", "-b", "base.img", "-F", "raw", path)
+    make_streams_past_the_end()
     make_damaged()
     make_streams()
 
