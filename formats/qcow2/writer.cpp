@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::uint64_t largest_file = (std::uint64_t{1} << 63) - 1;
 constexpr std::uint64_t direct_grain = 4096;
+constexpr std::uint64_t set_aside_at_once = 16 * io::MiB;  // whole clusters of any size
 
 io::FileTargetOptions file_options(const WriterOptions& options) {
   io::FileTargetOptions file;
@@ -161,13 +162,22 @@ io::Task<> Qcow2Target::write_zeros(io::ByteRange range) {
   if (options_.backing != nullptr) {
     lay_down_zeros_over_backing(range);
   } else if (options_.create.preallocation != Preallocation::off) {
-    for (std::uint64_t at = range.offset; at < range.end(); at += cluster_size_) {
-      reserve(at / cluster_size_);
-    }
+    co_await set_aside(range);
   }
   Output output = take_output();
   turnstile_.pass(range.end());
   co_await write_out(std::move(output));
+}
+
+// Of a whole disk the tables would not fit into memory, so they are written as they become full.
+io::Task<> Qcow2Target::set_aside(io::ByteRange range) {
+  for (std::uint64_t at = range.offset; at < range.end(); at += cluster_size_) {
+    reserve(at / cluster_size_);
+    if (at % set_aside_at_once != 0) continue;
+    if (turnstile_.abandoned()) throw io::Error(io::ErrorKind::cancelled, name(), "stopped");
+    Output output = take_output();
+    co_await write_out(std::move(output));
+  }
 }
 
 void Qcow2Target::lay_down_zeros_over_backing(io::ByteRange range) {

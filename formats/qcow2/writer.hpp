@@ -63,6 +63,7 @@ class Qcow2Target final : public ImageTarget {
   io::Task<> take_turn(std::uint64_t offset);
   io::Task<> write_chunk(std::uint64_t offset, io::Buffer buffer);
   io::Task<> write_zeros(io::ByteRange range);
+  io::Task<> set_aside(io::ByteRange range);
   io::Task<> read_backing(io::ByteRange range, Chunk& chunk, io::AlignedMemory& memory);
   [[nodiscard]] bool backing_is_zero(io::ByteRange range);
   void lay_down(std::uint64_t offset, const Chunk& chunk, io::Buffer content);

@@ -51,8 +51,7 @@ void describe(CommandLine& line, CreateCommandOptions& o) {
   line.example("imgtool create -b base.qcow2 vm.qcow2", "one that starts as base.qcow2");
 }
 
-// What preallocation sets aside is written in pieces: it can be stopped between two of them, and
-// the tables of one are what is held in memory.
+// What preallocation sets aside is written in pieces: it can be stopped between two of them.
 void write_zeros(io::Ring& ring, ImageOutput& output, std::uint64_t size, Progress& progress) {
   constexpr std::uint64_t piece = 16 * io::MiB;  // whole clusters of any size
   const bool preallocates = output.plan().preallocation != formats::qcow2::Preallocation::off;

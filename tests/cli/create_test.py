@@ -101,6 +101,10 @@ class Create(ConvertTestCase):
             peak = peak_memory(self, "create", "-o", options, self.path("x.qcow2"), size,
                                "--force")
             self.assertLess(peak, 128 * MiB)
+        peak = peak_memory(self, "convert", "-O", "qcow2", "-o",
+                           "preallocation=metadata,cluster_size=512", self.zero_image(4 * GiB),
+                           self.path("y.qcow2"))
+        self.assertLess(peak, 192 * MiB)
 
 
 if __name__ == "__main__":
