@@ -106,7 +106,7 @@ TEST(CommandLine, NamesTheWordAtFault) {
       {{"a", "b", "--chunk", "1M", "--chunk=1M"}, "--chunk: given twice"},
       {{"a", "b", "--chunk", "-5"},
        "--chunk: '-5' is not a size: write a number with K, M, G, T, P (powers of 1024) or kB, MB, "
-       "GB, TB"},
+       "GB, TB, PB"},
       {{"a", "b", "--progress", "loud"},
        "--progress: 'loud' is none of auto, bar, plain, json, none"},
       {{"a", "b", "--progress-fd", "x"}, "--progress-fd: 'x' is not a number from 0 to 2147483647"},
