@@ -74,7 +74,7 @@ BurnTarget::BurnTarget(std::string path, const std::vector<std::string>& images,
   if (kind == io::FileKind::block_device) {
     open_device(inventory, usage, images);
   } else {
-    open_file(images, inventory);
+    open_file(images, usage);
   }
   check_serial();
   check_size();
@@ -119,8 +119,7 @@ bool BurnTarget::try_open_exclusively() {
   return true;
 }
 
-void BurnTarget::open_file(const std::vector<std::string>& images,
-                           const io::DeviceInventory& inventory) {
+void BurnTarget::open_file(const std::vector<std::string>& images, const io::DeviceUsage& usage) {
   capacity_ = largest_file;
   const std::string full = std::filesystem::absolute(path_).lexically_normal().string();
   const bool would_be_made = ::access(path_.c_str(), F_OK) != 0;
@@ -128,7 +127,7 @@ void BurnTarget::open_file(const std::vector<std::string>& images,
     throw io::Error::refusal(path_, "there is no such disk (imgtool devices lists them)");
   }
   if (would_be_made) {
-    check_output_path(path_, images, inventory);
+    check_output_path(path_, images, usage);
     output_ = std::make_unique<io::OutputFile>(
         path_, false,
         options_.resume ? io::OutputFile::Start::resume : io::OutputFile::Start::empty);

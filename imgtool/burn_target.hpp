@@ -80,7 +80,7 @@ class BurnTarget {
   void open_device(const io::DeviceInventory& inventory, const io::DeviceUsage& usage,
                    const std::vector<std::string>& images);
   [[nodiscard]] bool try_open_exclusively();
-  void open_file(const std::vector<std::string>& images, const io::DeviceInventory& inventory);
+  void open_file(const std::vector<std::string>& images, const io::DeviceUsage& usage);
   void lock_file();
   void check_serial() const;
   void check_size() const;

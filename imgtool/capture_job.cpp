@@ -20,7 +20,6 @@
 #include "io/error.hpp"
 #include "io/file_target.hpp"
 #include "io/pipe_target.hpp"
-#include "io/task_group.hpp"
 
 namespace imgtool {
 namespace {
@@ -168,10 +167,11 @@ void CaptureJob::check_paths() const {
     throw io::Error::refusal(options_.output,
                              "is a disk, and capture makes files; burn writes to disks");
   }
-  check_output_path(options_.output, {options_.device}, inventory_);
+  const io::DeviceUsage usage(inventory_);
+  check_output_path(options_.output, {options_.device}, usage);
   std::vector<std::string> others = {options_.device, options_.output};
   if (options_.mapfile) {
-    check_output_path(*options_.mapfile, others, inventory_);
+    check_output_path(*options_.mapfile, others, usage);
     if (!options_.resume) {
       refuse_existing_mapfile(*options_.mapfile);
     } else if (!io::exists(options_.output) &&
@@ -183,7 +183,7 @@ void CaptureJob::check_paths() const {
     }
     others.push_back(*options_.mapfile);
   }
-  if (options_.bmap) check_output_path(*options_.bmap, others, inventory_);
+  if (options_.bmap) check_output_path(*options_.bmap, others, usage);
 }
 
 OutputPlan CaptureJob::plan_target() {
@@ -335,9 +335,7 @@ void CaptureJob::copy(io::CopyObserver& observer) {
   }
   if (copies_.front().error) throw *copies_.front().error;
   if (digest) {
-    const std::uint64_t padding = image_ ? image_->disk_size(size_) - size_ : 0;
-    if (padding > 0) io::run_task(ring_, digest->update_zeros({size_, padding}));
-    digest_ = digest->hex();
+    digest_ = digest_of_disk(ring_, *digest, size_, image_ ? image_->disk_size(size_) : size_);
   }
   if (recorder) bmap_ = recorder->take(size_);
 }

@@ -4,8 +4,8 @@
 
 #include "imgtool/job.hpp"
 #include "imgtool/signals.hpp"
-#include "io/content_digest.hpp"
 #include "io/error.hpp"
+#include "io/task_group.hpp"
 
 namespace imgtool {
 
@@ -21,6 +21,13 @@ ContentHash hash_content(io::Ring& ring, io::Source& source, io::DigestAlgorithm
     throw io::Error(io::ErrorKind::cancelled, source.name(), "stopped");
   }
   return {digest.hex(), source.seekable() ? source.size().value_or(0) : reader.stream_end()};
+}
+
+std::string digest_of_disk(io::Ring& ring, io::ContentDigest& digest, std::uint64_t content_size,
+                           std::uint64_t disk_size) {
+  const io::ByteRange rest = io::range_between(content_size, disk_size);
+  if (!rest.empty()) io::run_task(ring, digest.update_zeros(rest));
+  return digest.hex();
 }
 
 std::string digest_line(const std::string& hex, const std::string& name) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "imgtool/options.hpp"
+#include "io/content_digest.hpp"
 #include "io/copier.hpp"
 #include "io/digest.hpp"
 
@@ -17,6 +18,10 @@ struct ContentHash {
 // Throws the source's errors, and ErrorKind::cancelled when a signal asked to stop.
 ContentHash hash_content(io::Ring& ring, io::Source& source, io::DigestAlgorithm algorithm,
                          const io::CopyOptions& options, io::CopyObserver& observer);
+
+// Of a disk of `disk_size` bytes: of `content_size` bytes, which `digest` has seen, and zeros.
+std::string digest_of_disk(io::Ring& ring, io::ContentDigest& digest, std::uint64_t content_size,
+                           std::uint64_t disk_size);
 
 // "HEX  NAME\n" as sha256sum writes it: a name with a line break or a backslash is escaped and
 // the line starts with a backslash.

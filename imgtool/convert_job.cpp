@@ -6,13 +6,13 @@
 
 #include "formats/bmap/recorder.hpp"
 #include "formats/qcow2/header.hpp"
+#include "imgtool/content_hash.hpp"
 #include "imgtool/disk_space.hpp"
 #include "imgtool/human.hpp"
 #include "imgtool/output_path.hpp"
 #include "imgtool/signals.hpp"
 #include "io/content_digest.hpp"
 #include "io/error.hpp"
-#include "io/task_group.hpp"
 
 namespace imgtool {
 
@@ -29,7 +29,8 @@ ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options)
     check_size_for_bmap(source_.source().size().value_or(0));
     std::vector<std::string> others = read_paths();
     others.push_back(options_.output);
-    check_output_path(*options_.bmap, others, io::DeviceInventory());
+    const io::DeviceInventory inventory;
+    check_output_path(*options_.bmap, others, io::DeviceUsage(inventory));
     bmap_file_ = std::make_unique<io::OutputFile>(*options_.bmap, options_.target.force);
   }
 }
@@ -141,11 +142,7 @@ void ConvertJob::copy(io::CopyObserver& observer) {
   }
   if (copies_.front().error) throw *copies_.front().error;
   size_ = input().seekable() ? input().size().value() : copier.stream_end();
-  if (digest) {
-    const std::uint64_t padding = output_->disk_size(size_) - size_;
-    if (padding > 0) io::run_task(ring_, digest->update_zeros({size_, padding}));
-    digest_ = digest->hex();
-  }
+  if (digest) digest_ = digest_of_disk(ring_, *digest, size_, output_->disk_size(size_));
   if (recorder) {
     check_size_for_bmap(size_);
     const std::string text = formats::bmap::to_text(recorder->take(size_));

@@ -6,18 +6,16 @@
 #include <fmt/format.h>
 
 #include "imgtool/human.hpp"
+#include "imgtool/output_path.hpp"
 
 namespace imgtool {
 namespace {
 
 constexpr unsigned forecast_samples = 256;
 
-// Through links: the folder of what is written.
-std::string where(const std::string& path) {
-  std::error_code error;
-  const auto target = std::filesystem::weakly_canonical(path, error);
-  const auto folder = (error ? std::filesystem::path(path) : target).parent_path();
-  return folder.empty() ? "." : folder.string();
+// The folder of what is written, through links.
+std::filesystem::path where(const std::string& path) {
+  return std::filesystem::path(spelled_out(path)).parent_path();
 }
 
 }  // namespace

@@ -77,7 +77,8 @@ void ImageOutput::open(const std::vector<std::string>& sources) {
     open_in_place(sources);
     return;
   }
-  check_output_path(plan_.path, sources, io::DeviceInventory());
+  const io::DeviceInventory inventory;
+  check_output_path(plan_.path, sources, io::DeviceUsage(inventory));
   file_ = std::make_unique<io::OutputFile>(plan_.path, plan_.force);
 }
 

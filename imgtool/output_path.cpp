@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include "io/device_usage.hpp"
 #include "io/error.hpp"
 #include "io/output_file.hpp"
 
@@ -18,9 +17,8 @@ std::string spelled_out(const std::string& path) {
 }
 
 void check_output_path(const std::string& path, const std::vector<std::string>& others,
-                       const io::DeviceInventory& inventory) {
+                       const io::DeviceUsage& usage) {
   if (path == "-") return;
-  const io::DeviceUsage usage(inventory);
   for (const std::string& name : {path, io::OutputFile::partial_path_of(path)}) {
     for (const std::string& other : others) {
       if (spelled_out(name) != spelled_out(other)) continue;

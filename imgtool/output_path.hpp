@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "io/device_inventory.hpp"
+#include "io/device_usage.hpp"
 
 namespace imgtool {
 
@@ -15,6 +15,6 @@ namespace imgtool {
 // partial file that it is until it is complete, is in use, or shares storage with one of `others`
 // or has its name.
 void check_output_path(const std::string& path, const std::vector<std::string>& others,
-                       const io::DeviceInventory& inventory);
+                       const io::DeviceUsage& usage);
 
 }  // namespace imgtool

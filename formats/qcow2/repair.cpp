@@ -319,7 +319,7 @@ void mark_clean(const io::File& file) {
   file.sync();
 }
 
-void lock_for_repair(const io::File& file) {
+void lock_for_writing(const io::File& file) {
   struct flock lock {};
   lock.l_type = F_WRLCK;
   lock.l_whence = SEEK_SET;

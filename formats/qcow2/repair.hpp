@@ -22,7 +22,7 @@ enum class RepairScope : std::uint8_t {
   all,
 };
 
-// `file` is open for writing, and nobody else uses it (see lock_for_repair). Throws Error;
+// `file` is open for writing, and nobody else uses it (see lock_for_writing). Throws Error;
 // ErrorKind::cancelled soon after `stop` was set, ErrorKind::unsupported before anything is written
 // when new refcounts would make the file too large.
 void repair(const io::File& file, RepairScope scope, const io::StopFlag& stop);
@@ -33,6 +33,6 @@ void mark_clean(const io::File& file);
 
 // Throws ErrorKind::refused when qemu, or another of our commands that writes to it, uses the
 // image, of whatever format. The lock lasts until the file is closed.
-void lock_for_repair(const io::File& file);
+void lock_for_writing(const io::File& file);
 
 }  // namespace formats::qcow2

@@ -3,7 +3,7 @@
 // Killed at any moment, the image stays whole and of the old or the new size; at worst clusters
 // leak, which `check --repair leaks` of qemu-img mends; what a shrink that was killed left behind
 // the end is dropped by the next one that grows. Blocking; the file is open for reading and
-// writing, and nobody else writes to it (see lock_for_repair).
+// writing, and nobody else writes to it (see lock_for_writing).
 #pragma once
 
 #include <cstdint>

@@ -87,12 +87,14 @@ struct Pages {
   std::unique_ptr<io::OutputFile> svg;
 };
 
-Pages open_pages(const AnalyzeOptions& o, const formats::Image& image) {
+Pages open_pages(const AnalyzeOptions& o, const formats::Image& image,
+                 const io::DeviceInventory& inventory) {
+  const io::DeviceUsage usage(inventory);
   std::vector<std::string> others;
   for (const io::File* file : image.files()) others.push_back(file->path());
   const auto open = [&](const std::optional<std::string>& path) {
     if (!path) return std::unique_ptr<io::OutputFile>();
-    check_output_path(*path, others, io::DeviceInventory());
+    check_output_path(*path, others, usage);
     others.push_back(*path);
     return std::make_unique<io::OutputFile>(*path, o.force);
   };
@@ -114,7 +116,8 @@ ImageAnalysis analyze(const AnalyzeOptions& o, Pages& pages) {
                                 "unpack it first",
                                 name_of(image->format())));
   }
-  pages = open_pages(o, *image);
+  const io::DeviceInventory inventory;
+  pages = open_pages(o, *image, inventory);
   ImageAnalysis analysis;
   analysis.path = o.path;
   analysis.format = image->format();
@@ -126,7 +129,6 @@ ImageAnalysis analyze(const AnalyzeOptions& o, Pages& pages) {
   formats::DiskView disk(*ring, *image, &stop_flag());
   analysis.block_device = io::status_of(o.path).kind == io::FileKind::block_device;
   formats::FreeSpaceOptions options;
-  const io::DeviceInventory inventory;
   options.in_use = parts_in_use(inventory, o.path);
   if (const auto* device = inventory.find_path(o.path)) {
     options.sector_size = device->logical_sector_bytes;

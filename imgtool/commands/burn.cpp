@@ -234,7 +234,8 @@ int run_burn(const Arguments& arguments) {
   if (o.mapfile) {
     auto others = image.paths();
     others.push_back(o.targets.front());
-    check_output_path(*o.mapfile, others, io::DeviceInventory());
+    const io::DeviceInventory inventory;
+    check_output_path(*o.mapfile, others, io::DeviceUsage(inventory));
     const JobIdentity identity{image_identity(*ring, image), targets.front()->identity_text(),
                                image.source().size().value_or(0)};
     journal.emplace(*o.mapfile, identity, o.resume);

@@ -137,7 +137,7 @@ Outcome check(const std::string& path, std::optional<formats::Format> format, Re
     throw io::Error(io::ErrorKind::unsupported, path,
                     fmt::format("is {}, which cannot be checked", name_of(*format)));
   }
-  if (repair != Repair::none) formats::qcow2::lock_for_repair(file);
+  if (repair != Repair::none) formats::qcow2::lock_for_writing(file);
   return check_and_repair(file, repair, [json](const std::string& problem) {
     json ? complain(problem) : print(terminal_text(problem) + '\n');
   });

@@ -113,7 +113,7 @@ Change resize(const ResizeOptions& o) {
   // Before its size is looked at: who else changes it is done then, or has not begun. qemu's locks
   // lie on the same bytes, whatever the format is.
   const io::File file(o.path, O_RDWR);
-  formats::qcow2::lock_for_repair(file);
+  formats::qcow2::lock_for_writing(file);
   const auto ring = make_ring(o.job, 16);
   Change change;
   formats::Format format{};

@@ -17,7 +17,6 @@
 #include "imgtool/output_path.hpp"
 #include "imgtool/signals.hpp"
 #include "imgtool/usage_error.hpp"
-#include "io/device_inventory.hpp"
 #include "io/error.hpp"
 #include "io/task_group.hpp"
 
@@ -64,7 +63,8 @@ void ShrinkJob::refuse_output() const {
   if (::access(folder.c_str(), W_OK | X_OK) != 0) {
     throw io::Error::system("making a file in it", folder, errno);
   }
-  check_output_path(options_.output, source_.paths(), io::DeviceInventory());
+  const io::DeviceInventory inventory;
+  check_output_path(options_.output, source_.paths(), io::DeviceUsage(inventory));
   std::error_code error;
   const auto status = std::filesystem::status(options_.output, error);
   if (!std::filesystem::exists(status)) return;
