@@ -3,7 +3,7 @@ import os
 import signal
 
 from convert_testing import ConvertTestCase, KiB, MiB
-from imgtool_testing import GiB, IMGTOOL, check, main, random_bytes, requires, run
+from imgtool_testing import GiB, check, main, random_bytes, requires
 from memory_testing import peak_memory
 from qcow2_images import Raw, qemu_info
 
@@ -79,9 +79,9 @@ class Create(ConvertTestCase):
     def test_preallocation_can_be_stopped(self):
         for name in ("x.img", "x.qcow2"):
             with self.subTest(name):
-                result = run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fallocate",
-                              "-e", "inject=fallocate:signal=INT", IMGTOOL, "create", "-o",
-                              "preallocation=full", self.path(name), 40 * MiB])
+                result = self.traced_imgtool(["trace=fallocate", "inject=fallocate:signal=INT"],
+                                             "create", "-o", "preallocation=full",
+                                             self.path(name), 40 * MiB)
                 self.assertEqual(result.code, 130, result)
                 self.assertEqual(os.listdir(self.dir), [])
 

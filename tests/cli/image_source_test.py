@@ -2,8 +2,8 @@
 import os
 import time
 
-from imgtool_testing import (IMGTOOL, KiB, MiB, check, engines, flip_byte, is_sanitized, main,
-                             random_bytes, requires, requires_root, run, sha256)
+from imgtool_testing import (KiB, MiB, check, engines, flip_byte, is_sanitized, main,
+                             random_bytes, requires, requires_root, sha256)
 from memory_testing import peak_memory
 from qcow2_images import Qcow2, Raw
 from resume_testing import ResumeTestCase
@@ -142,8 +142,7 @@ class Qcow2Sources(ResumeTestCase):
         log = self.path()
         for command in (["hash"], ["info"], ["map"], ["check"], ["verify", secret.path],
                         ["compare", image.path]):
-            run(["strace", "-f", "-e", "trace=file", "-o", log, IMGTOOL, command[0], image.path,
-                 *command[1:]])
+            self.traced_imgtool(["trace=file"], command[0], image.path, *command[1:], log=log)
             opened = [line for line in log.read_text().splitlines()
                       if "secret.img" in line and "open" in line]
             wanted = [line for line in opened if command[0] == "verify"]

@@ -1,6 +1,6 @@
 """A kernel as old as 3.10 (CentOS 7), played by strace: every system call that came later fails
 with ENOSYS, and so does fallocate, which block devices did not have before 4.9."""
-from imgtool_testing import IMGTOOL, MiB, TestCase, main, requires, requires_root, run, sha256
+from imgtool_testing import MiB, TestCase, main, requires, requires_root, sha256
 
 # On x86_64 these are the calls numbered from 314 on; 3.10 ends with finit_module (313).
 NEWER_THAN_3_10 = """
@@ -16,10 +16,8 @@ faccessat2 process_madvise epoll_pwait2 mount_setattr landlock_create_ruleset fu
 class OldKernel(TestCase):
     def on_old_kernel(self, *args):
         calls = ",".join("?" + name for name in NEWER_THAN_3_10)
-        # LeakSanitizer cannot work while strace traces the process.
-        result = run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={calls}:error=ENOSYS",
-                      "-e", "inject=fallocate:error=EOPNOTSUPP", IMGTOOL, *args],
-                     env={"ASAN_OPTIONS": "detect_leaks=0"})
+        result = self.traced_imgtool([f"inject={calls}:error=ENOSYS",
+                                      "inject=fallocate:error=EOPNOTSUPP"], *args)
         self.assertEqual(result.code, 0, f"\n{result!r}")
         return result
 

@@ -2,8 +2,7 @@
 import struct
 import subprocess
 
-from imgtool_testing import (IMGTOOL, KiB, MiB, TestCase, check, main, random_bytes, requires,
-                             run)
+from imgtool_testing import KiB, MiB, TestCase, check, main, random_bytes, requires, run
 from qcow2_images import Qcow2
 
 COPIED = 1 << 63
@@ -327,9 +326,9 @@ class Repair(TestCase):
             for count in range(1, 100):
                 with self.subTest(name, killed_at=count):
                     image.path.write_bytes(damaged)
-                    result = run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64",
-                                  "-e", f"inject=pwrite64:signal=KILL:when={count}", IMGTOOL,
-                                  "check", "--repair", "all", image.path])
+                    result = self.traced_imgtool(
+                        ["trace=pwrite64", f"inject=pwrite64:signal=KILL:when={count}"],
+                        "check", "--repair", "all", image.path)
                     self.assert_content(image)
                     now = run(["qemu-img", "check", "--output=json", image.path]).json
                     self.assertLessEqual(now.get("corruptions", 0), worst)

@@ -6,7 +6,7 @@ import struct
 import subprocess
 
 from convert_testing import ConvertTestCase, KiB, MiB
-from imgtool_testing import GiB, IMGTOOL, check, main, random_bytes, requires, run, sha256
+from imgtool_testing import GiB, check, main, random_bytes, requires, run, sha256
 from qcow2_images import Qcow2, Raw, qemu_info
 
 F_OFD_SETLK = 37
@@ -182,8 +182,9 @@ class Resize(ConvertTestCase):
     def test_it_holds_the_lock(self):
         image = self.filled(4 * MiB)
         trace = self.path()
-        self.assertEqual(run(["strace", "-f", "-e", "trace=fcntl,pwrite64", "-o", trace, IMGTOOL,
-                              "resize", image.path, "+1M"]).code, 0)
+        result = self.traced_imgtool(["trace=fcntl,pwrite64"], "resize", image.path, "+1M",
+                                     log=trace)
+        self.assertEqual(result.code, 0, f"\n{result!r}")
         calls = trace.read_text()
         self.assertLess(calls.index("F_OFD_SETLK"), calls.index("pwrite64"))
 
@@ -198,9 +199,9 @@ class Resize(ConvertTestCase):
             for count in (2, 3, 4):
                 with self.subTest(size=size, killed_at=count):
                     image.path.write_bytes(before)
-                    run(["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=pwrite64", "-e",
-                         f"inject=pwrite64:signal=KILL:when={count}", IMGTOOL, "resize",
-                         "--shrink", "--discard-content", image.path, size])
+                    self.traced_imgtool(
+                        ["trace=pwrite64", f"inject=pwrite64:signal=KILL:when={count}"],
+                        "resize", "--shrink", "--discard-content", image.path, size)
                     kept = qemu_info(image.path)["virtual-size"]
                     self.imgtool_ok("resize", image.path, 4 * MiB)
                     check("qemu-img", "check", "-q", "-r", "leaks", image.path)
@@ -244,10 +245,10 @@ class Resize(ConvertTestCase):
             for count in (1, 2, 3, 4, 5, 6, 8, 11, 15, 20, 27, 36, 48, 64, 85):
                 with self.subTest(size=size, killed_at=count):
                     image.path.write_bytes(before)
-                    result = run(["strace", "-f", "-qq", "-o", "/dev/null", "-e",
-                                  "trace=pwrite64,ftruncate", "-e",
-                                  f"inject=pwrite64,ftruncate:signal=KILL:when={count}", IMGTOOL,
-                                  "resize", image.path, size, *options])
+                    result = self.traced_imgtool(
+                        ["trace=pwrite64,ftruncate",
+                         f"inject=pwrite64,ftruncate:signal=KILL:when={count}"],
+                        "resize", image.path, size, *options)
                     now = qemu_info(image.path)["virtual-size"]
                     self.assertIn(now, (size, 4 * MiB))
                     check("qemu-img", "check", "-q", "-r", "leaks", image.path)

@@ -213,6 +213,14 @@ class TestCase(unittest.TestCase):
         self.assertEqual(result.code, 0, f"\n{result!r}")
         return result
 
+    def traced_imgtool(self, expressions, *args, log=os.devnull):
+        """Runs imgtool under strace, whose `expressions` (its -e) choose the system calls that
+        get into `log`, or let them fail, or send a signal at one of them."""
+        chosen = [word for expression in expressions for word in ("-e", expression)]
+        # LeakSanitizer cannot work while strace traces the process.
+        return run(["strace", "-f", "-qq", "-o", log, *chosen, IMGTOOL, *args],
+                   env={"ASAN_OPTIONS": "detect_leaks=0"})
+
     def start_imgtool(self, *args, **options):
         """Starts imgtool and returns the Popen (pipes on all three); killed when the test ends."""
         options = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE,
