@@ -121,7 +121,7 @@ bool BurnTarget::try_open_exclusively() {
 
 void BurnTarget::open_file(const std::vector<std::string>& images, const io::DeviceUsage& usage) {
   capacity_ = largest_file;
-  const std::string full = std::filesystem::absolute(path_).lexically_normal().string();
+  const std::string full = spelled_out(path_);
   const bool would_be_made = ::access(path_.c_str(), F_OK) != 0;
   if (would_be_made && full.starts_with("/dev/") && !full.starts_with("/dev/shm/")) {
     throw io::Error::refusal(path_, "there is no such disk (imgtool devices lists them)");

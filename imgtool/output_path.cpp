@@ -11,7 +11,7 @@ namespace imgtool {
 
 std::string spelled_out(const std::string& path) {
   std::error_code error;
-  const auto absolute = std::filesystem::absolute(path, error);
+  const auto absolute = std::filesystem::absolute(io::through_links(path), error);
   const auto full = std::filesystem::weakly_canonical(absolute, error);
   return error ? path : full.string();
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <filesystem>
 #include <utility>
 
 #include <fcntl.h>
@@ -17,6 +18,7 @@ namespace io {
 namespace {
 
 constexpr std::uint32_t safe_alignment = 4096;
+constexpr int most_links = 40;  // as path_resolution(7) has it
 
 FileKind kind_of(mode_t mode) {
   if (S_ISREG(mode)) return FileKind::regular;
@@ -144,6 +146,18 @@ FileStatus status_of(const std::string& path) {
   struct stat found {};
   if (stat(path.c_str(), &found) != 0) throw Error::system("stat", path, errno);
   return status_from(found);
+}
+
+std::string through_links(const std::string& path) {
+  std::filesystem::path name = path;
+  std::error_code error;
+  for (int links = 0; std::filesystem::is_symlink(name, error); ++links) {
+    if (links == most_links) throw Error::system("follow the links", path, ELOOP);
+    const auto target = std::filesystem::read_symlink(name, error);
+    if (error) throw Error::system("follow the link", path, error.value());
+    name = name.parent_path() / target;
+  }
+  return name.string();
 }
 
 }  // namespace io

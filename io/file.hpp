@@ -89,4 +89,8 @@ class File {
 // Of what `path` leads to, without opening it. Throws Error.
 FileStatus status_of(const std::string& path);
 
+// What `path` leads to, which need not be there yet: creating that file and creating `path` is the
+// same to the kernel. Throws Error where links go round in circles.
+std::string through_links(const std::string& path);
+
 }  // namespace io

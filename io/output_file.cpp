@@ -21,9 +21,10 @@ constexpr std::chrono::milliseconds lock_retry_pause{20};
 
 // Through links, so that replacing changes what they lead to and not the links.
 std::string resolved(const std::string& path) {
+  const std::string name = through_links(path);
   std::error_code error;
-  const auto canonical = std::filesystem::canonical(path, error);
-  return error ? path : canonical.string();
+  const auto canonical = std::filesystem::canonical(name, error);
+  return error ? name : canonical.string();
 }
 
 // Whoever had it locked before us may have renamed it meanwhile.

@@ -213,6 +213,16 @@ class Images(BurnTestCase):
         self.burn(image, link, "--force")
         self.assertTrue(link.is_symlink())
         self.assert_holds(real, image)
+        real.unlink()
+        self.burn(image, link)
+        self.assertTrue(link.is_symlink())
+        self.assert_same_content(real, image)
+
+    def test_a_link_to_a_disk_that_is_gone(self):
+        link = self.path("link")
+        link.symlink_to("/dev/imgtool-test-gone")
+        self.assert_refused(self.imgtool("burn", self.dense_image(MiB), link), "no such disk")
+        self.assertTrue(link.is_symlink())
 
 
 class PartitionTable(BurnTestCase):

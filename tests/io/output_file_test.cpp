@@ -102,6 +102,27 @@ TEST_F(OutputFileTest, ThroughALinkWhatItLeadsToIsReplaced) {
   EXPECT_EQ(content_of(folder_.path("real")), new_);
 }
 
+TEST_F(OutputFileTest, ThroughLinksToWhatIsNotThereYetItIsMade) {
+  fs::create_directory(folder_.path("deep"));
+  fs::create_symlink("deep/link", path_);
+  fs::create_symlink("../real", folder_.path("deep/link"));
+  OutputFile file(path_, false);
+  EXPECT_EQ(file.partial_path(), OutputFile::partial_path_of(folder_.path("deep/link")));
+  file.file().write_at(0, new_);
+  file.publish();
+  EXPECT_TRUE(fs::is_symlink(path_));
+  EXPECT_EQ(content_of(folder_.path("real")), new_);
+}
+
+TEST_F(OutputFileTest, LinksThatLeadNowhereAreLeftAlone) {
+  fs::create_symlink("out", path_);
+  EXPECT_EQ(kind_of_failure(path_, true), ErrorKind::system);
+  fs::remove(path_);
+  fs::create_symlink("gone/real", path_);
+  EXPECT_EQ(kind_of_failure(path_, true), ErrorKind::system);
+  EXPECT_TRUE(fs::is_symlink(path_));
+}
+
 TEST_F(OutputFileTest, ALinkInThePartialFilesPlaceIsNotFollowed) {
   folder_.make("victim", old_);
   fs::create_symlink("victim", path_ + ".imgtool-partial");
