@@ -3,6 +3,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include "formats/bmap/source.hpp"
@@ -182,6 +183,19 @@ void ask(const BurnOptions& o, const std::vector<std::unique_ptr<BurnTarget>>& t
           disks, {.yes = o.yes});
 }
 
+// With what decides which of the image's bytes are written: a run that goes on has to choose as
+// the first one did.
+std::string journal_source(io::Ring& ring, ImageSource& image, const std::optional<BlockMap>& map,
+                           bool skip_holes) {
+  std::string text = image_identity(ring, image);
+  if (map) {
+    const io::File file(map->path, O_RDONLY);
+    text += fmt::format(", block map {}", source_file_identity(map->path, file));
+  }
+  if (skip_holes) text += ", without its holes";
+  return text;
+}
+
 BurnJobOptions job_options(const BurnOptions& o, ImageSource& image,
                            const std::vector<std::unique_ptr<BurnTarget>>& targets) {
   std::vector<io::QueueLimits> queues;
@@ -236,8 +250,8 @@ int run_burn(const Arguments& arguments) {
     others.push_back(o.targets.front());
     const io::DeviceInventory inventory;
     check_output_path(*o.mapfile, others, io::DeviceUsage(inventory));
-    const JobIdentity identity{image_identity(*ring, image), targets.front()->identity_text(),
-                               image.source().size().value_or(0)};
+    const JobIdentity identity{journal_source(*ring, image, map, o.skip_holes),
+                               targets.front()->identity_text(), image.source().size().value_or(0)};
     journal.emplace(*o.mapfile, identity, o.resume);
   }
 
@@ -253,10 +267,13 @@ int run_burn(const Arguments& arguments) {
       check_content(*ring, image.source(), *map, options.copy, progress);
     }
     job.run();
-  } catch (const io::Error&) {
+  } catch (const io::Error& error) {
     progress.finish();
-    if (journal) targets.front()->keep_for_resume();
-    if (journal) complain(journal->advice());
+    // A wrong image is no better the second time.
+    if (journal && error.kind() != io::ErrorKind::mismatch) {
+      targets.front()->keep_for_resume();
+      complain(journal->advice());
+    }
     throw;
   }
   progress.finish();

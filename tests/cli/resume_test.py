@@ -72,6 +72,30 @@ class Signals(ResumeTestCase):
                 self.assertLess(self.resumed(*args, "--digest=sha256"), 11 * MiB)
                 self.assert_same_content(out, source)
 
+    def test_a_burn_goes_on_with_the_same_choice_of_bytes_only(self):
+        image, mapfile = self.half_sparse_image(12 * MiB), self.path("map")
+        bmap = self.path("image.bmap")
+        self.imgtool_ok("convert", image, self.path(), "--bmap-out", bmap)
+        for choice in (["--skip-holes"], [f"--bmap={bmap}"]):
+            with self.subTest(choice):
+                mapfile.unlink(missing_ok=True)
+                target = self.backing_file(12 * MiB)
+                args = ["burn", image, target, "--force", f"--mapfile={mapfile}"]
+                self.interrupted(*args, *choice)
+                self.assert_refused(self.imgtool(*args, "--resume"), "another source")
+                self.resumed(*args, *choice)
+
+    def test_a_burn_does_not_go_on_with_a_wrong_image(self):
+        image, target, mapfile = self.dense_image(8 * MiB), self.path(), self.path()
+        job = self.job("burn", image, target, f"--mapfile={mapfile}", "--rate=4M")
+        job.wait_for("write", 2 * MiB)
+        flip_byte(image, 0)
+        result = job.finish()
+        self.assertEqual(result.code, 4, f"\n{result!r}")
+        self.assertIn("was changed", result.err)
+        self.assertNotIn("to go on", result.err)
+        self.assertFalse(target.exists())
+
     def stopped_capture(self, source):
         """A capture that was stopped over an old image; returns its arguments, and the old one."""
         out, mapfile = self.path("out"), self.path("map")
