@@ -45,9 +45,9 @@ std::vector<io::ByteRange> outside(const partitions::Layout& layout, std::uint64
 }
 
 ContainerAnalysis look_at(const Container& container, const StorageMap& map) {
-  ContainerAnalysis found{container, container.range.length, tally(map, container.free), {}};
+  ContainerAnalysis found{container, container.range.length, tally(map, container.free),
+                          std::nullopt};
   found.used -= std::min(found.used, found.free.size);
-  found.all.size = container.range.length;
   const bool in_one_piece =
       !container.name.starts_with(volume_prefix) && container.range.end() <= map.size();
   if (in_one_piece) found.all = tally(map, {container.range});

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,7 +44,9 @@ struct ContainerAnalysis {
   Container container;
   std::uint64_t used = 0;  // its size without what is free
   Tally free;
-  Tally all;  // without a logical volume's, whose bytes are spread over its group's
+  // Nothing for a logical volume, whose bytes are spread over its group's partitions, and for a
+  // partition that reaches beyond the disk.
+  std::optional<Tally> all;
 };
 
 struct DiskAnalysis {

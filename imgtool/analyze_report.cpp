@@ -78,15 +78,15 @@ Json json_of(const ContainerAnalysis& found) {
   Json json;
   json["place"] = found.container.name;
   json["start"] = found.container.range.offset;
-  json["size"] = found.all.size;
+  json["size"] = found.container.range.length;
   json["type"] = file_system.type.empty() ? Json() : Json(file_system.type);
   json["label"] = file_system.label;
   json["uuid"] = file_system.uuid;
   json["used"] = found.used;
   json["free"] = found.free.size;
   json["free-stored"] = found.free.stored();
-  json["stored"] = found.all.stored();
-  json["stored-zeros"] = found.all.zeros;
+  json["stored"] = found.all ? Json(found.all->stored()) : Json();
+  json["stored-zeros"] = found.all ? Json(found.all->zeros) : Json();
   json["kept-because"] = file_system.kept_whole() ? Json(file_system.kept_because) : Json();
   json["remedy"] = file_system.remedy.empty() ? Json() : Json(file_system.remedy);
   return json;
@@ -119,10 +119,10 @@ void add_row(Table& table, const ContainerAnalysis& found, bool deep) {
   const auto& file_system = found.container.file_system;
   const bool known = !file_system.kept_whole();
   table.add({found.container.name, file_system.type.empty() ? "?" : file_system.type,
-             file_system.label, human_size(found.all.size), human_size(found.used),
+             file_system.label, human_size(found.container.range.length), human_size(found.used),
              known ? human_size(found.free.size) : "?",
              known ? human_size(found.free.stored()) : "?",
-             deep || found.all.zeros > 0 ? human_size(found.all.zeros) : ""});
+             found.all && (deep || found.all->zeros > 0) ? human_size(found.all->zeros) : ""});
 }
 
 std::string table_of(const ImageAnalysis& analysis, std::optional<std::size_t> width) {

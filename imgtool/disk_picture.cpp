@@ -239,8 +239,9 @@ std::string row(const ContainerAnalysis& found) {
       "<tr><td class=\"t\">{}</td><td class=\"t\">{}</td><td class=\"t\">{}</td><td>{}</td>"
       "<td>{}</td><td>{}</td><td>{}</td><td class=\"t\">{}</td></tr>\n",
       harmless(found.container.name), harmless(file_system.type), harmless(file_system.label),
-      human_size(found.all.size), human_size(found.used), known ? human_size(found.free.size) : "?",
-      known ? human_size(found.free.stored()) : "?", harmless(file_system.kept_because));
+      human_size(found.container.range.length), human_size(found.used),
+      known ? human_size(found.free.size) : "?", known ? human_size(found.free.stored()) : "?",
+      harmless(file_system.kept_because));
 }
 
 std::string containers(const ImageAnalysis& analysis) {

@@ -63,6 +63,10 @@ class Lvm(ScrubTestCase):
                          pv.extents * EXTENT - used)
         self.assertEqual(container(found, "logical volume vgtest/swap")["free-bytes"],
                          8 * MiB - 4096)
+        group, *volumes = self.imgtool_ok("analyze", "--json", disk).json["containers"]
+        self.assertGreater(group["stored"], 0)
+        for volume in volumes:  # its bytes count for the group
+            self.assertIsNone(volume["stored"], volume)
         scrub(disk, found["free"])
         for name, before in trees.items():
             self.assert_volume_intact(pv, name, before, base=4 * MiB, disk=disk)
