@@ -63,7 +63,7 @@ class CaptureToQcow2(ConvertTestCase):
                 small = self.imgtool("capture", self.dense_image(8 * MiB), folder / "out", *options)
                 self.assert_refused(small, "missing")
                 self.assertEqual(os.listdir(folder), [])
-                job = self.start_imgtool("capture", disk, folder / "out", "--rate", "4M", *options)
+                job = self.start_imgtool("capture", disk, folder / "out", "--rate", "1M", *options)
                 self.assert_fails_when_full(job, folder)
 
     def test_what_does_not_go_together(self):

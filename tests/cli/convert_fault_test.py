@@ -153,7 +153,7 @@ class Faults(ConvertTestCase):
             with self.subTest(options=options):
                 folder = self.tmpfs(6 * MiB)
                 target = folder / "out"
-                job = self.start_imgtool("convert", source, target, "--rate", "4M", *options)
+                job = self.start_imgtool("convert", source, target, "--rate", "1M", *options)
                 self.assert_fails_when_full(job, folder)
         self.assertEqual(sha256(source), before)
 

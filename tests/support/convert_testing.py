@@ -48,9 +48,10 @@ class ConvertTestCase(TestCase):
         """Somebody else fills the file system of `folder`, to which `job` writes its output."""
         wait_until((folder / "out.imgtool-partial").exists, "the job's first file")
         with open(folder / "other", "wb", buffering=0) as other:
+            block = bytes(64 * KiB)
             with contextlib.suppress(OSError):
                 while True:
-                    other.write(random_bytes(64 * KiB))
+                    other.write(block)
         out, err = job.communicate(timeout=60)
         self.assertEqual(job.returncode, 1, err)
         self.assertIn(b"no space left", err)
