@@ -2,7 +2,7 @@
 import time
 
 from imgtool_testing import GiB, MiB, TestCase, engines, is_sanitized, main
-from memory_testing import peak_memory
+from memory_testing import assert_modest
 
 TiB = 1 << 40
 MOST_MEMORY = 128 * MiB
@@ -13,9 +13,7 @@ class Memory(TestCase):
     the jobs themselves are checked."""
 
     def assert_modest(self, *args, code=0):
-        peak = peak_memory(self, *args, code=code)
-        if not is_sanitized():
-            self.assertLess(peak, MOST_MEMORY)
+        assert_modest(self, MOST_MEMORY, *args, code=code)
 
     def huge_image(self, size):
         return self.sparse_image(size, {0: 4096, size // 2: 4096, size - 4096: 4096})

@@ -3,7 +3,7 @@ import itertools
 import time
 
 from imgtool_testing import KiB, MiB, TestCase, check, is_sanitized, main, random_bytes, requires, run
-from qcow2_images import Qcow2, Raw, qemu_info, qemu_map
+from qcow2_images import Qcow2, Raw, make_encrypted, qemu_info, qemu_map
 
 
 class ImageTestCase(TestCase):
@@ -220,15 +220,13 @@ class OneFile(ImageTestCase):
         self.assert_understood(image)
 
     def test_encrypted_content_is_refused(self):
-        for kind, options in (("LUKS", "format=luks,encrypt.iter-time=10"),
-                              ("LUKS", "format=luks,encrypt.iter-time=10,encrypt.cipher-alg=aes-128,"
-                                       "encrypt.cipher-mode=cbc,encrypt.ivgen-alg=essiv,"
-                                       "encrypt.ivgen-hash-alg=sha256"), ("AES", "format=aes")):
-            with self.subTest(options):
+        for kind, options in (("LUKS", {"format": "luks", "iter_time": 10}),
+                              ("LUKS", {"format": "luks", "iter_time": 10, "cipher_alg": "aes-128",
+                                        "cipher_mode": "cbc", "ivgen_alg": "essiv",
+                                        "ivgen_hash_alg": "sha256"}), ("AES", {"format": "aes"})):
+            with self.subTest(options=options):
                 path = self.path()
-                check("qemu-img", "create", "-q", "-f", "qcow2", "--object",
-                      "secret,id=s,data=abc", "-o", f"encrypt.key-secret=s,encrypt.{options}",
-                      path, "1M")
+                make_encrypted(path, **options)
                 self.assert_same_info(path)
                 for command, code in ((["compare", path], 2), (["hash"], 1)):
                     result = self.imgtool(command[0], path, *command[1:])

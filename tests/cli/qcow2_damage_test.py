@@ -4,7 +4,7 @@ import struct
 
 from imgtool_testing import (IMGTOOL, KiB, MiB, TestCase, check, is_sanitized, main, requires,
                              run)
-from qcow2_images import Qcow2
+from qcow2_images import Qcow2, make_encrypted
 
 OPEN_FAILED = 2
 READ_FAILED = 4
@@ -239,8 +239,7 @@ class Damage(TestCase):
 
     def test_encryption_header(self):
         path = self.path()
-        check("qemu-img", "create", "-q", "-f", "qcow2", "--object", "secret,id=s,data=abc", "-o",
-              "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10", path, "1M")
+        make_encrypted(path, format="luks", iter_time=10)
         content = path.read_bytes()
         extension = content.index(struct.pack(">I", 0x0537BE77))
         where = struct.unpack(">Q", content[extension + 8:extension + 16])[0]

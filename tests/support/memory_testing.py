@@ -2,7 +2,7 @@
 import os
 import sys
 
-from imgtool_testing import IMGTOOL, KiB, run
+from imgtool_testing import IMGTOOL, KiB, is_sanitized, run
 
 MEASURE = """import os, sys
 _, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)
@@ -17,3 +17,10 @@ def peak_memory(test, *args, code=0):
     status, peak = result.out.split()[-2:]
     test.assertEqual(os.waitstatus_to_exitcode(int(status)), code, f"\n{result!r}")
     return int(peak) * KiB
+
+
+def assert_modest(test, limit, *args, code=0):
+    """imgtool's peak stays below `limit` bytes; with a sanitizer it only has to end well."""
+    peak = peak_memory(test, *args, code=code)
+    if not is_sanitized():
+        test.assertLess(peak, limit)

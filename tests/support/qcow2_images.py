@@ -11,7 +11,7 @@ The oracle is a plain copy of the operations in memory.
 import json
 import struct
 
-from imgtool_testing import check, random_bytes, run
+from imgtool_testing import check, random_bytes, run, wait_until
 
 # Every byte loses most of its bits.
 FEW_VALUES = bytes(byte & 0x13 for byte in range(256))
@@ -23,6 +23,16 @@ def qemu_map(path, *options):
 
 def qemu_info(path, *options):
     return json.loads(check("qemu-img", "info", "--output=json", *options, path))
+
+
+def make_encrypted(path, **options):
+    """An empty image of 1 MiB with qemu-img's encrypt.* options."""
+    words = ["encrypt.key-secret=s"] + [f"encrypt.{name.replace('_', '-')}={value}"
+                                        for name, value in options.items()]
+    # qemu times its key derivation, and gives up when its thread's clock stood still meanwhile.
+    wait_until(lambda: run(["qemu-img", "create", "-q", "-f", "qcow2", "--object",
+                            "secret,id=s,data=abc", "-o", ",".join(words), path, "1M"]).code == 0,
+               "an encrypted image")
 
 
 class Qcow2:
