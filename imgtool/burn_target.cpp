@@ -24,7 +24,6 @@ namespace imgtool {
 namespace {
 
 constexpr std::chrono::seconds patience{2};
-constexpr std::chrono::milliseconds look_time{300};
 constexpr std::chrono::milliseconds retry_pause{20};
 constexpr std::uint64_t largest_file = (std::uint64_t{1} << 63) - 1;
 
@@ -39,23 +38,6 @@ std::string in_words(const std::vector<io::DeviceUse>& uses) {
   return text;
 }
 
-// Programs that look at all disks (losetup, partitioners) open them for a moment: only those that
-// stay count.
-std::vector<io::DeviceUse> lasting_reasons(const io::DeviceUsage& usage, const std::string& path,
-                                           const std::vector<std::string>& images) {
-  const auto deadline = std::chrono::steady_clock::now() + look_time;
-  while (true) {
-    auto reasons = usage.reasons_not_to_write(path, images);
-    const bool may_pass = std::all_of(reasons.begin(), reasons.end(), [](const io::DeviceUse& use) {
-      return use.kind == io::DeviceUseKind::open_for_writing;
-    });
-    if (reasons.empty() || !may_pass || std::chrono::steady_clock::now() >= deadline) {
-      return reasons;
-    }
-    std::this_thread::sleep_for(retry_pause);
-  }
-}
-
 }  // namespace
 
 BurnTarget::BurnTarget(std::string path, const std::vector<std::string>& images,
@@ -68,7 +50,7 @@ BurnTarget::BurnTarget(std::string path, const std::vector<std::string>& images,
     throw io::Error::refusal(path_, "is neither a disk nor a regular file");
   }
   if (exists) {
-    const auto reasons = lasting_reasons(usage, path_, images);
+    const auto reasons = usage.lasting_reasons_not_to_write(path_, images);
     if (!reasons.empty()) throw io::Error::refusal(path_, in_words(reasons));
   }
   if (kind == io::FileKind::block_device) {
@@ -89,7 +71,7 @@ void BurnTarget::open_device(const io::DeviceInventory& inventory, const io::Dev
   // The kernel lets go of a killed io_uring job's files only some time after it is gone.
   const auto deadline = std::chrono::steady_clock::now() + patience;
   while (!try_open_exclusively()) {
-    const auto reasons = lasting_reasons(usage, path_, images);
+    const auto reasons = usage.lasting_reasons_not_to_write(path_, images);
     if (!reasons.empty()) throw io::Error::refusal(path_, in_words(reasons));
     if (std::chrono::steady_clock::now() >= deadline) {
       throw io::Error::refusal(

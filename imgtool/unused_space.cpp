@@ -98,7 +98,7 @@ std::vector<formats::InUse> parts_in_use(const io::DeviceInventory& inventory,
   std::vector<formats::InUse> found;
   const io::BlockDevice* device = inventory.find_path(path);
   if (device == nullptr || device->partitions.empty()) {
-    for (const io::DeviceUse& use : usage.reasons_not_to_write(path)) {
+    for (const io::DeviceUse& use : usage.lasting_reasons_not_to_write(path)) {
       if (may_write(use)) {
         found.push_back(in_use(everything, use));
         return found;
@@ -110,7 +110,7 @@ std::vector<formats::InUse> parts_in_use(const io::DeviceInventory& inventory,
   for (const std::string& name : device->partitions) {
     if (const auto* partition = inventory.find_name(name)) add_uses(usage, *partition, found);
   }
-  for (const io::DeviceUse& use : usage.reasons_not_to_write(path)) {
+  for (const io::DeviceUse& use : usage.lasting_reasons_not_to_write(path)) {
     if (use.kind == io::DeviceUseKind::open_for_writing) found.push_back(in_use(everything, use));
   }
   return found;

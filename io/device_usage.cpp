@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
+#include <thread>
 
 #include "io/device_openers.hpp"
 
@@ -12,6 +14,9 @@ namespace {
 
 constexpr std::array<std::string_view, 7> system_mount_points = {
     "/", "/usr", "/boot", "/boot/efi", "/efi", "/var", "/home"};
+
+constexpr std::chrono::milliseconds look_time{300};
+constexpr std::chrono::milliseconds look_pause{20};
 
 bool is_system_mount(std::string_view mount_point) {
   return std::find(system_mount_points.begin(), system_mount_points.end(), mount_point) !=
@@ -293,6 +298,21 @@ std::vector<DeviceUse> DeviceUsage::reasons_not_to_write(
     }
   }
   return reasons;
+}
+
+std::vector<DeviceUse> DeviceUsage::lasting_reasons_not_to_write(
+    const std::string& target, const std::vector<std::string>& images) const {
+  const auto deadline = std::chrono::steady_clock::now() + look_time;
+  while (true) {
+    auto reasons = reasons_not_to_write(target, images);
+    const bool may_pass = std::all_of(reasons.begin(), reasons.end(), [](const DeviceUse& use) {
+      return use.kind == DeviceUseKind::open_for_writing;
+    });
+    if (reasons.empty() || !may_pass || std::chrono::steady_clock::now() >= deadline) {
+      return reasons;
+    }
+    std::this_thread::sleep_for(look_pause);
+  }
 }
 
 }  // namespace io

@@ -39,6 +39,10 @@ class DeviceUsage {
   // Reads every process's descriptors, so it takes a few milliseconds.
   [[nodiscard]] std::vector<DeviceUse> reasons_not_to_write(
       const std::string& target, const std::vector<std::string>& images = {}) const;
+  // The same, but for programs that look at all disks (losetup, partitioners) and have it open for
+  // a moment: waits up to 300 ms for them.
+  [[nodiscard]] std::vector<DeviceUse> lasting_reasons_not_to_write(
+      const std::string& target, const std::vector<std::string>& images = {}) const;
 
  private:
   class Walk;

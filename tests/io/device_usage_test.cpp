@@ -5,6 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <thread>
 
 #include "io/device_openers.hpp"
 #include "tests/support/fake_system.hpp"
@@ -319,6 +322,21 @@ TEST_F(DeviceUsageTest, NamesTheProcessThatHasItOpenForWriting) {
   EXPECT_THAT(reasons(dev("sdb")), ElementsAre(use(DeviceUseKind::open_for_writing,
                                                    "qemu-kvm (pid 812)", "stop that process")));
   EXPECT_THAT(reasons(dev("sdb1")), ElementsAre(kind(DeviceUseKind::open_for_writing)));
+}
+
+TEST_F(DeviceUsageTest, WhoeverHasItOpenForAMomentIsWaitedFor) {
+  add_sata("sdb", "8:16");
+  system.link("proc/812/fd/3", dev("sdb"));
+  system.write("proc/812/fdinfo/3", "pos:\t0\nflags:\t02100002\n");
+  system.write("proc/812/comm", "losetup\n");
+  scan();
+  EXPECT_THAT(usage->lasting_reasons_not_to_write(dev("sdb")),
+              ElementsAre(kind(DeviceUseKind::open_for_writing)));
+  std::jthread closes_it([this] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    std::filesystem::remove_all(system.path("proc/812"));
+  });
+  EXPECT_THAT(usage->lasting_reasons_not_to_write(dev("sdb")), IsEmpty());
 }
 
 TEST_F(DeviceUsageTest, EndsOnALoopInTheStack) {
