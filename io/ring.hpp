@@ -25,6 +25,7 @@ namespace io {
 struct RingFile {
   int fd = -1;
   int slot = -1;
+  bool cached = false;  // reads go through the page cache: the kernel waits and copies in them
 };
 
 // Memory as the ring knows it: `index` is the registered buffer that `bytes` lies in, or -1.
