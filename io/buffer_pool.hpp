@@ -14,7 +14,8 @@ namespace io {
 // Every buffer starts and is sized at a multiple of this; it satisfies O_DIRECT everywhere.
 inline constexpr std::size_t buffer_alignment = 4096;
 
-// Owns page-aligned, zero-filled memory that the system took no page for until it is touched.
+// Owns page-aligned, zero-filled memory that the system took no page for until it is touched; in
+// huge pages where it is large enough.
 class AlignedMemory {
  public:
   // `size` is rounded up to buffer_alignment. Throws std::bad_alloc.

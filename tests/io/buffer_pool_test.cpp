@@ -26,6 +26,16 @@ TEST(AlignedMemory, IsAlignedRoundedUpAndZero) {
   EXPECT_EQ(memory.buffer().index, -1);
 }
 
+TEST(AlignedMemory, LargeOnesStartWhereAHugePageMay) {
+  for (const std::size_t wanted : {2 * MiB, 2 * MiB + 4096, 32 * MiB}) {
+    const AlignedMemory memory(wanted);
+    EXPECT_EQ(memory.bytes().size(), wanted);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(memory.bytes().data()) % (2 * MiB), 0U);
+    EXPECT_TRUE(is_zero(memory.bytes()));
+    memory.bytes().back() = std::byte{1};
+  }
+}
+
 TEST(AlignedMemory, MovesWithoutACopy) {
   AlignedMemory first(4096);
   const std::byte* where = first.bytes().data();
