@@ -24,12 +24,15 @@ class Opener {
 
   std::unique_ptr<Image> open(io::File file) {
     return open_as(chain_.begin(std::move(file), options_.format), options_.snapshot,
-                   options_.direct);
+                   options_.page_cache);
   }
 
  private:
-  std::unique_ptr<Image> open_as(FormattedFile opened, const std::string& snapshot, bool direct) {
-    if (opened.format == Format::qcow2) return open_qcow2(std::move(opened.file), snapshot);
+  std::unique_ptr<Image> open_as(FormattedFile opened, const std::string& snapshot,
+                                 PageCache page_cache) {
+    if (opened.format == Format::qcow2) {
+      return open_qcow2(std::move(opened.file), snapshot, page_cache);
+    }
     if (!snapshot.empty()) {
       throw io::Error(io::ErrorKind::format, opened.file.path(),
                       fmt::format("is {}, and has no snapshots", name_of(opened.format)));
@@ -41,18 +44,22 @@ class Opener {
       return zst::open_zst(ring_, std::move(opened.file), options_);
     }
     if (is_stream(opened.format)) return open_file_stream(std::move(opened));
-    return std::make_unique<RawImage>(ring_, std::move(opened.file), direct);
+    const bool past_cache = page_cache == PageCache::bypassed ||
+                            (page_cache == PageCache::used_if_warm && !opened.file.mostly_cached());
+    return std::make_unique<RawImage>(ring_, std::move(opened.file), past_cache);
   }
 
-  std::unique_ptr<Image> open_qcow2(io::File file, const std::string& snapshot) {
+  std::unique_ptr<Image> open_qcow2(io::File file, const std::string& snapshot,
+                                    PageCache page_cache) {
     qcow2::ReaderOptions options;
     options.layout_only = options_.layout_only;
     options.snapshot = snapshot;
     options.workers = options_.workers;
+    options.direct = page_cache != PageCache::used && !file.mostly_cached();
     if (options_.follow_references) {
       options.open_reference = [this, from = file.path()](const std::string& name,
                                                           const std::string& stated_format) {
-        auto image = open_as(chain_.open_next(from, name, stated_format), {}, false);
+        auto image = open_as(chain_.open_next(from, name, stated_format), {}, PageCache::used);
         chain_.leave();
         return image;
       };

@@ -48,12 +48,18 @@ class Image : public io::Source {
   [[nodiscard]] virtual std::vector<const io::File*> files() const = 0;
 };
 
+// How reads get at what is stored plainly: in a raw image, or as such in a qcow2 image.
+enum class PageCache : std::uint8_t {
+  used,
+  used_if_warm,  // where most of the file is in it; else past it
+  bypassed,      // the medium is read; of a qcow2 image as used_if_warm
+};
+
 struct OpenOptions {
   // Empty: the content decides.
   std::optional<Format> format;
 
-  // Reads a raw image past the page cache, where that can be done.
-  bool direct = false;
+  PageCache page_cache = PageCache::used;
 
   // Opens the backing files and data files that images name: files beside the image or at an
   // absolute path, never URLs or other special names.

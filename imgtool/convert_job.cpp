@@ -16,11 +16,22 @@
 
 namespace imgtool {
 
+namespace {
+
+// The search for what is free takes many small reads, which the page cache makes large ones.
+formats::OpenOptions opening(const ConvertOptions& options) {
+  formats::OpenOptions open = options.open;
+  if (!options.drop_free) open.page_cache = formats::PageCache::used_if_warm;
+  return open;
+}
+
+}  // namespace
+
 ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options)
     : ring_(ring),
       options_(std::move(options)),
       workers_(options_.threads),
-      source_(ring, options_.source, options_.open, stop_flag(), options_.threads),
+      source_(ring, options_.source, opening(options_), stop_flag(), options_.threads),
       copies_(1) {
   look_for_more_than_the_disk();
   if (options_.drop_free) find_unused();

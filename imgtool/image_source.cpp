@@ -57,7 +57,8 @@ ImageSource::ImageSource(io::Ring& ring, const std::string& path, formats::OpenO
   const io::FileStatus status = file.status();
   if (can_seek(file, status.kind)) {
     options_.workers = &workers_;
-    if (path == "-") options_.direct = false;  // the flag would stay on our caller's file
+    // O_DIRECT would stay on our caller's file.
+    if (path == "-") options_.page_cache = formats::PageCache::used;
     options_.stop = &stop;
     image_ = formats::open_image(ring, std::move(file), options_);
     const bool raw_file = image_->format() == formats::Format::raw && !options_.format &&

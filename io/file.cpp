@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -19,6 +20,10 @@ namespace {
 
 constexpr std::uint32_t safe_alignment = 4096;
 constexpr int most_links = 40;  // as path_resolution(7) has it
+
+constexpr std::uint64_t smallest_page = 4096;
+constexpr std::uint64_t cache_sample = 64 * KiB;
+constexpr std::uint64_t cache_samples = 64;
 
 FileKind kind_of(mode_t mode) {
   if (S_ISREG(mode)) return FileKind::regular;
@@ -91,6 +96,35 @@ bool File::try_direct() {
   if (pread(fd(), block.data(), block.size(), 0) >= 0 || errno != EINVAL) return true;
   fcntl(fd(), F_SETFL, flags & ~O_DIRECT);
   return false;
+}
+
+File File::opened_direct() const {
+  const std::string name = "/proc/self/fd/" + std::to_string(fd());
+  File again(FileDescriptor(open(name.c_str(), O_RDONLY | O_CLOEXEC)), path_);
+  if (!again.is_open() || !again.try_direct()) return {};
+  return again;
+}
+
+bool File::mostly_cached() const {
+  const std::uint64_t end = size();
+  const auto page_size = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  const std::uint64_t step = align_up(std::max(cache_sample, end / cache_samples), page_size);
+  std::array<unsigned char, cache_sample / smallest_page> pages{};
+  std::size_t looked_at = 0;
+  std::size_t cached = 0;
+  for (std::uint64_t offset = 0; offset < end; offset += step) {
+    const std::size_t length = std::min(cache_sample, end - offset);
+    void* window = mmap(nullptr, length, PROT_READ, MAP_PRIVATE, fd(), static_cast<off_t>(offset));
+    if (window == MAP_FAILED) return false;
+    const bool known = mincore(window, length, pages.data()) == 0;
+    munmap(window, length);
+    if (!known) return false;
+    const auto count = static_cast<std::ptrdiff_t>(align_up(length, page_size) / page_size);
+    looked_at += static_cast<std::size_t>(count);
+    cached += static_cast<std::size_t>(std::count_if(
+        pages.begin(), pages.begin() + count, [](unsigned char page) { return (page & 1U) != 0; }));
+  }
+  return cached > looked_at / 2;
 }
 
 Alignment File::direct_alignment() const {

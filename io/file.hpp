@@ -74,6 +74,13 @@ class File {
   // The rules of O_DIRECT here: STATX_DIOALIGN, else the logical sector, else 4096.
   [[nodiscard]] Alignment direct_alignment() const;
 
+  // Another opening of the same file, for reading past the page cache only; not open where that
+  // cannot be had.
+  [[nodiscard]] File opened_direct() const;
+  // Whether most of it is in the page cache, by samples. The kernel says yes, too, where the file
+  // is neither ours nor ours to write.
+  [[nodiscard]] bool mostly_cached() const;
+
   // These block, and throw Error. For headers and tables, not for bulk: that is the ring's.
   // Fills `buffer` unless the file ends first; gives the count.
   std::size_t read_at(std::uint64_t offset, std::span<std::byte> buffer) const;

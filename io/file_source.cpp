@@ -23,6 +23,7 @@ Error ends_early(const std::string& path, std::uint64_t end) {
 FileSource::FileSource(Ring& ring, File& file, std::uint64_t size, bool direct)
     : ring_(ring), file_{ring.remember(file.fd()), file.path()}, size_(size) {
   if (direct && file.try_direct()) alignment_ = file.direct_alignment();
+  file_.file.cached = alignment_.offset == 1;
   has_holes_ = file.status().kind == FileKind::regular;
 }
 
@@ -49,15 +50,20 @@ Extent FileSource::find_extent(std::uint64_t offset) const {
           ExtentKind::data};
 }
 
+// The last sector of a file may be a partial one; the kernel reads what there is of it.
+bool FileSource::is_aligned(ByteRange range, Buffer buffer) const noexcept {
+  const auto address = reinterpret_cast<std::uintptr_t>(buffer.bytes.data());
+  return range.offset % alignment_.offset == 0 && address % alignment_.memory == 0 &&
+         align_up(range.length, alignment_.offset) <= buffer.bytes.size();
+}
+
 Task<std::size_t> FileSource::read(ByteRange range, Buffer buffer) {
   assert(range.end() <= size_);
-  if (range.offset % alignment_.offset != 0) {
+  if (!is_aligned(range, buffer)) {
     co_await read_unaligned(range, buffer);
     co_return range.length;
   }
-  // The last sector of a file may be a partial one; the kernel reads what there is of it.
   const auto wanted = align_up(range.length, alignment_.offset);
-  assert(wanted <= buffer.bytes.size());
   const std::size_t count = co_await read_full(ring_, file_, range.offset, buffer.first(wanted));
   if (count < range.length) throw ends_early(file_.path, range.offset + count);
   co_return range.length;

@@ -24,6 +24,7 @@ class FileSource final : public Source {
   [[nodiscard]] bool direct() const noexcept { return alignment_.offset > 1; }
 
  private:
+  [[nodiscard]] bool is_aligned(ByteRange range, Buffer buffer) const noexcept;
   Task<> read_unaligned(ByteRange range, Buffer buffer);
   [[nodiscard]] Extent find_extent(std::uint64_t offset) const;
 

@@ -67,6 +67,10 @@ Qcow2Image::Qcow2Image(io::Ring& ring, io::File file, const ReaderOptions& optio
       mapping_(make_mapping(options.snapshot)),
       stored_(ring, file_, tables_.file_size(), false) {
   if (!options.layout_only) refuse_encrypted(header_, name());
+  if (options.direct) direct_file_ = file_.opened_direct();
+  if (direct_file_.is_open()) {
+    data_ = &direct_.emplace(ring, direct_file_, tables_.file_size(), true);
+  }
   open_references(options);
 }
 
@@ -258,7 +262,7 @@ void Qcow2Image::plan_run(const Run& run, io::Buffer buffer, ReadPlan& plan) {
 }
 
 void Qcow2Image::refuse_past_end(const Run& run) const {
-  if (run.kind == RunKind::data && data_ != &stored_) return;
+  if (run.kind == RunKind::data && data_file_ != nullptr) return;
   const bool compressed = run.kind == RunKind::compressed;
   const std::uint64_t unit = compressed ? stream_unit : header_.geometry.cluster_size();
   const std::uint64_t limit = io::align_up(tables_.file_size(), unit);

@@ -27,6 +27,7 @@ struct ReaderOptions {
   ReferenceOpener open_reference;     // empty: references are not followed
   bool layout_only = false;           // see OpenOptions
   std::string snapshot;               // likewise
+  bool direct = false;                // what is stored plainly is read past the page cache
   io::WorkerPool* workers = nullptr;  // likewise
 };
 
@@ -74,7 +75,9 @@ class Qcow2Image final : public Image {
   TableReader tables_;
   Header header_;
   Mapping mapping_;
-  io::FileSource stored_;             // the image file itself
+  io::FileSource stored_;  // the image file itself
+  io::File direct_file_;   // the same, past the page cache; or not open
+  std::optional<io::FileSource> direct_;
   std::unique_ptr<Image> data_file_;  // external data
   std::unique_ptr<Image> backing_;
   io::Source* data_ = &stored_;  // where RunKind::data is

@@ -55,7 +55,7 @@ Qcow2Analysis analyze_qcow2(const std::string& path) {
 // some of it is read twice.
 void read_all_data(io::Ring& ring, const AnalyzeOptions& o, formats::OpenOptions open,
                    formats::StorageMap& map) {
-  open.direct = true;
+  open.page_cache = formats::PageCache::bypassed;
   const auto image = formats::open_image(ring, o.path, open);
   Progress progress({o.path}, o.job);
   progress.begin(io::Phase::read, 0, map.total(io::ExtentKind::data));

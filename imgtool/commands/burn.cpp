@@ -228,7 +228,7 @@ int run_burn(const Arguments& arguments) {
 
   const unsigned requests = std::max(32U, o.tuning.depth.value_or(0));  // of one target
   const auto ring = make_ring(o.job, requests * static_cast<unsigned>(o.targets.size()));
-  o.opening.direct = o.target.direct != Direct::off;
+  if (o.target.direct != Direct::off) o.opening.page_cache = formats::PageCache::used_if_warm;
   ImageSource image(*ring, o.image, o.opening, stop_flag());
   if (o.mapfile && !image.source().seekable()) {
     throw io::Error(io::ErrorKind::unsupported, o.image,

@@ -135,6 +135,7 @@ int run_compare(const Arguments& arguments) {
                "what an overlay changed");
   if (const auto exit = line.parse(arguments)) return *exit;
   wanted.image_a.follow_references = wanted.image_b.follow_references = follow_references;
+  wanted.image_a.page_cache = wanted.image_b.page_cache = formats::PageCache::used_if_warm;
 
   const bool json = line.common().json;
   int error_code = open_error_code;

@@ -17,7 +17,7 @@ int run_hash(const Arguments& arguments) {
   std::string path;
   io::DigestAlgorithm algorithm = io::DigestAlgorithm::sha256;
   formats::OpenOptions opening;
-  opening.direct = true;
+  opening.page_cache = formats::PageCache::bypassed;
   TuningOptions tuning;
   JobOptions job;
   CommandLine line("hash",

@@ -160,7 +160,7 @@ int run_verify(const Arguments& arguments) {
   std::vector<std::string> targets;
   bool sample = false;
   formats::OpenOptions opening;
-  opening.direct = true;
+  opening.page_cache = formats::PageCache::bypassed;
   TuningOptions tuning;
   JobOptions job;
   CommandLine line("verify",

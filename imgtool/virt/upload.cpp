@@ -113,7 +113,7 @@ UploadPlan plan_upload(const UploadOptions& o, const Pool& pool) {
 
 formats::OpenOptions opening_of(const UploadOptions& o, const UploadPlan& plan) {
   formats::OpenOptions opening = o.opening;
-  opening.direct = true;
+  opening.page_cache = formats::PageCache::used_if_warm;
   if (plan.format == Format::qcow2) opening.format = Format::raw;  // its bytes as they are
   return opening;
 }

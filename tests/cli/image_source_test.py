@@ -1,5 +1,6 @@
 """burn, verify and hash take images of any format as they take raw ones."""
 import os
+import shutil
 import time
 
 from imgtool_testing import (KiB, MiB, check, engines, flip_byte, is_sanitized, main,
@@ -46,6 +47,47 @@ class Qcow2Sources(ResumeTestCase):
                     self.imgtool_ok("verify", image.path, target, *options)
                     result = self.imgtool_ok("hash", image.path, *options)
                     self.assertEqual(result.out.split()[0], sha256(image.oracle))
+
+    def assert_read_past_the_cache(self, image, folder):
+        """`image`, moved to `folder`, gives its content while nothing of it is cached."""
+        path = shutil.copy(image.path, folder)
+        with open(path, "rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        trace = self.path()
+        result = self.traced_imgtool(["trace=fcntl"], "hash", path, log=trace)
+        self.assertEqual(result.out.split()[0], sha256(image.oracle), result)
+        self.assertIn("O_DIRECT", trace.read_text())
+        for engine in engines():
+            with open(path, "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+            self.imgtool_ok("compare", f"--io-engine={engine}", path, image.oracle)
+
+    @requires("strace")
+    def test_what_is_not_cached(self):
+        folder = self.dir_in("/var/tmp")
+        for name, image in self.images():
+            if name not in ("backing file", "data file"):
+                with self.subTest(name):
+                    self.assert_read_past_the_cache(image, folder)
+
+    @requires("strace")
+    @requires_root
+    def test_what_is_not_cached_on_a_disk_of_4k_sectors(self):
+        disk = self.loop_device(self.backing_file(96 * MiB), sector_size=4096)
+        check("mkfs.ext4", "-q", disk)
+        folder = self.mount(disk)
+        for options in ({}, {"cluster_size": 512}, {"cluster_size": 2048}, {"extended_l2": "on"}):
+            with self.subTest(options=options):
+                self.assert_read_past_the_cache(self.image(**options), folder)
+
+    @requires("strace")
+    def test_what_is_cached_is_read_from_there(self):
+        image = self.image()
+        path = shutil.copy(image.path, self.dir_in("/var/tmp"))
+        trace = self.path()
+        self.traced_imgtool(["trace=fcntl"], "hash", path, log=trace)
+        self.assertNotIn("O_DIRECT", trace.read_text())
 
     @requires_root
     def test_burn_to_a_disk_of_either_sector_size(self):

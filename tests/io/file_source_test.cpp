@@ -5,6 +5,7 @@
 #include "io/buffer_pool.hpp"
 #include "io/error.hpp"
 #include "io/task_group.hpp"
+#include "io/zero_run.hpp"
 #include "tests/io/engines.hpp"
 #include "tests/io/loop_device.hpp"
 #include "tests/io/pattern.hpp"
@@ -45,6 +46,24 @@ TEST_P(FileSourceTest, ReadsFromAnyOffset) {
          {ByteRange{1, 1}, ByteRange{511, 2}, ByteRange{4095, 4098}, ByteRange{4096, 4096},
           ByteRange{19'999, 1}, ByteRange{12'345, 7655}}) {
       EXPECT_EQ(read(source, range), pattern(range)) << range.offset;
+    }
+  }
+}
+
+TEST_P(FileSourceTest, WritesNothingBesideTheBytesThatWereAskedFor) {
+  for (const bool direct : {true, false}) {
+    File file = folder_.make(direct ? "d" : "c", pattern({0, 20'000}));
+    FileSource source(ring(), file, 20'000, direct);
+    for (const ByteRange range : {ByteRange{0, 1}, ByteRange{4096, 5000}, ByteRange{16'384, 3616},
+                                  ByteRange{8192, 4096}, ByteRange{12'288, 512}}) {
+      for (const std::size_t before : {0U, 1U, 512U}) {
+        const AlignedMemory memory(range.length + 8192);
+        const Buffer there = memory.buffer().subspan(before, range.length);
+        EXPECT_EQ(run_task(ring(), source.read(range, there)), range.length);
+        EXPECT_TRUE(std::ranges::equal(there.bytes, pattern(range))) << range.offset;
+        EXPECT_TRUE(is_zero(memory.bytes().first(before)));
+        EXPECT_TRUE(is_zero(memory.bytes().subspan(before + range.length))) << range.offset;
+      }
     }
   }
 }
