@@ -18,7 +18,7 @@ import os
 import pathlib
 import random
 
-from imgtool_testing import IMGTOOL, KiB, MiB, TestCase, check, run
+from imgtool_testing import IMGTOOL, KiB, MiB, TestCase, check, run, wait_until
 
 FREE_RANGES = os.environ.get("FREE_RANGES",
                              str(pathlib.Path(IMGTOOL).resolve().parent / "free_ranges"))
@@ -82,6 +82,8 @@ class ScrubTestCase(TestCase):
             yield directory
         finally:
             check("umount", directory)
+            # Its loop device stays while any losetup, another test's too, has it open.
+            wait_until(lambda: not check("losetup", "--associated", image), "the image alone")
 
     @staticmethod
     def age(root, seed=1, fill=0.6, files=400, largest=512 * KiB, links=True):
