@@ -106,7 +106,9 @@ File File::opened_direct() const {
 }
 
 bool File::mostly_cached() const {
-  const std::uint64_t end = size();
+  const FileStatus found = status();
+  if (found.kind != FileKind::regular) return false;
+  const std::uint64_t end = found.size;
   const auto page_size = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
   const std::uint64_t step = align_up(std::max(cache_sample, end / cache_samples), page_size);
   std::array<unsigned char, cache_sample / smallest_page> pages{};

@@ -77,8 +77,9 @@ class File {
   // Another opening of the same file, for reading past the page cache only; not open where that
   // cannot be had.
   [[nodiscard]] File opened_direct() const;
-  // Whether most of it is in the page cache, by samples. The kernel says yes, too, where the file
-  // is neither ours nor ours to write.
+  // Whether most of a regular file is in the page cache, by samples. The kernel says yes, too,
+  // where the file is neither ours nor ours to write. False for a disk: who reads one means the
+  // medium.
   [[nodiscard]] bool mostly_cached() const;
 
   // These block, and throw Error. For headers and tables, not for bulk: that is the ring's.

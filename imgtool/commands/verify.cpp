@@ -164,9 +164,10 @@ int run_verify(const Arguments& arguments) {
   TuningOptions tuning;
   JobOptions job;
   CommandLine line("verify",
-                   "Reads IMAGE and each TARGET past all caches, writes nothing, and lists every "
-                   "range that differs. A target is raw, whatever the format of the image. It may "
-                   "be longer, and its partition table may fit it, as burn leaves it.");
+                   "Compares each TARGET, read past all caches, with IMAGE, writes nothing, and "
+                   "lists every range that differs. A target is raw, whatever the format of the "
+                   "image. It may be longer, and its partition table may fit it, as burn leaves "
+                   "it.");
   line.argument("IMAGE", path, "what the targets must hold");
   line.arguments("TARGET", targets, "disk or file to compare with it");
   image_options(line, opening);

@@ -8,6 +8,7 @@
 
 #include "io/buffer_pool.hpp"
 #include "io/error.hpp"
+#include "tests/io/loop_device.hpp"
 #include "tests/io/pattern.hpp"
 #include "tests/io/temporary_folder.hpp"
 
@@ -41,6 +42,15 @@ TEST_F(FileTest, KnowsWhetherItIsCached) {
   read_from(MiB);
   EXPECT_TRUE(file_.mostly_cached()) << "two thirds";
   EXPECT_FALSE(folder_.make("empty").mostly_cached());
+}
+
+TEST_F(FileTest, ADiskIsNeverCached) {
+  const auto device = LoopDevice::make(file_, 512);
+  if (!device) GTEST_SKIP() << "needs root and loop devices";
+  std::vector<std::byte> bytes(MiB);
+  const File disk(device->path(), O_RDONLY);
+  disk.read_at(0, bytes);
+  EXPECT_FALSE(disk.mostly_cached());
 }
 
 TEST_F(FileTest, OpensItselfOnceMorePastTheCache) {
