@@ -146,17 +146,17 @@ void BurnJob::wipe_heads() {
 }
 
 // What any live target still lacks behind the head.
-std::vector<io::ByteRange> BurnJob::rest_to_do() const {
+std::vector<io::ByteRange> BurnJob::rest_to_copy() const {
   const std::uint64_t begin = head_->bytes().size();
   const io::ByteRange all = io::range_between(begin, image_.size() ? size_ : begin + stream_limit);
-  std::vector<io::ByteRange> todo;
+  std::vector<io::ByteRange> ranges;
   for (const io::CopyTarget& copy : copies_) {
     if (!copy.live()) continue;
     if (copy.journal == nullptr) return {all};
-    const auto left = copy.journal->todo();
-    todo.insert(todo.end(), left.begin(), left.end());
+    const auto left = copy.journal->untried();
+    ranges.insert(ranges.end(), left.begin(), left.end());
   }
-  return io::on_grid(std::move(todo), options_.copy.chunk_size, begin);
+  return io::on_grid(std::move(ranges), options_.copy.chunk_size, begin);
 }
 
 void BurnJob::copy_rest() {
@@ -165,9 +165,9 @@ void BurnJob::copy_rest() {
     io::run_task(ring_, content_digest_->update(0, head_->bytes()));
   }
   if (only_head) return;
-  const auto todo = rest_to_do();
+  const auto ranges = rest_to_copy();
   const bool complete =
-      !image_.seekable() || io::total_length(todo) == size_ - head_->bytes().size();
+      !image_.seekable() || io::total_length(ranges) == size_ - head_->bytes().size();
   if (content_digest_ && !complete) {
     // A resumed burn reads only a part, a digest wants all of it.
     std::vector<io::CopyTarget> nobody;
@@ -182,7 +182,7 @@ void BurnJob::copy_rest() {
   io::Copier copier(ring_, image_, copies_, options_.copy, observer_, stop_);
   copier.keep_digests(options_.verify == VerifyMode::none ? nullptr : &ledger_);
   if (complete && content_digest_) copier.hash_content(&*content_digest_);
-  copier.run(todo);
+  copier.run(ranges);
   if (!image_.seekable()) size_ = std::max(size_, copier.stream_end());
   const bool journals = std::any_of(copies_.begin(), copies_.end(),
                                     [](const auto& copy) { return copy.journal != nullptr; });

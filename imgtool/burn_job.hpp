@@ -98,7 +98,7 @@ class BurnJob {
   void flush(io::Copier& copier);
   void settle_targets();
   void throw_if_stopped() const;
-  [[nodiscard]] std::vector<io::ByteRange> rest_to_do() const;
+  [[nodiscard]] std::vector<io::ByteRange> rest_to_copy() const;
 
   io::Ring& ring_;
   io::Source& image_;

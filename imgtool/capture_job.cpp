@@ -265,16 +265,16 @@ std::string CaptureJob::advice() const {
   return journal_file_ && !unused_changed_ ? journal_file_->advice() : "";
 }
 
-std::vector<io::ByteRange> CaptureJob::to_do() const {
+std::vector<io::ByteRange> CaptureJob::ranges_to_copy() const {
   if (!options_.resume) return {io::ByteRange{0, size_}};
-  auto todo = copies_.front().journal->todo();
+  auto ranges = copies_.front().journal->untried();
   if (options_.rescue) {
     // What could not be read the last time may be readable now.
     for (const auto& entry : copies_.front().journal->states()) {
-      if (entry.value == io::BlockState::bad) todo.push_back(entry.range);
+      if (entry.value == io::BlockState::bad) ranges.push_back(entry.range);
     }
   }
-  return io::on_grid(std::move(todo), copy_options_.chunk_size, 0);
+  return io::on_grid(std::move(ranges), copy_options_.chunk_size, 0);
 }
 
 void CaptureJob::run(io::CopyObserver& observer) {
@@ -328,7 +328,7 @@ void CaptureJob::copy(io::CopyObserver& observer) {
     digest.emplace(ring_, worker, *options_.digest);
     copier.hash_content(&*digest);
   }
-  copier.run(to_do());
+  copier.run(ranges_to_copy());
   if (stop_flag().load() == 0 || journal_file_) copier.flush();
   if (stop_flag().load() != 0) {
     throw io::Error(io::ErrorKind::cancelled, options_.device, "stopped");

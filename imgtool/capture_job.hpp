@@ -89,7 +89,7 @@ class CaptureJob {
   void check_unused();
   void hash_result(io::CopyObserver& observer);
   void map_result(io::CopyObserver& observer);
-  [[nodiscard]] std::vector<io::ByteRange> to_do() const;
+  [[nodiscard]] std::vector<io::ByteRange> ranges_to_copy() const;
 
   io::Ring& ring_;
   CaptureOptions options_;

@@ -29,9 +29,9 @@ Copier::Copier(Ring& ring, Source& source, std::vector<CopyTarget>& targets,
 
 bool Copier::must_stop() const { return abandoned_ || stop_.load() != 0; }
 
-void Copier::run(std::vector<ByteRange> todo) {
+void Copier::run(std::vector<ByteRange> ranges) {
   const std::optional<std::uint64_t> total =
-      source_.size() ? std::optional(total_length(todo)) : std::nullopt;
+      source_.size() ? std::optional(total_length(ranges)) : std::nullopt;
   std::vector<std::size_t> members;
   for (std::size_t index = 0; index < targets_.size(); ++index) {
     if (targets_[index].live()) members.push_back(index);
@@ -42,7 +42,7 @@ void Copier::run(std::vector<ByteRange> todo) {
   if (targets_.empty()) observer_.begin(phase, 0, total);
 
   passes_.push_back(std::make_unique<Pass>(
-      Pass{Plan(source_, options_.chunk_size, std::move(todo)), members, phase}));
+      Pass{Plan(source_, options_.chunk_size, std::move(ranges)), members, phase}));
   for (unsigned lane = 0; lane < buffers_.count(); ++lane) {
     tasks_.spawn(copy_lane(*passes_.back(), buffers_.at(lane)));
   }

@@ -57,9 +57,9 @@ class Copier {
   void keep_digests(ChunkLedger* ledger) noexcept { ledger_ = ledger; }
   void hash_content(ContentDigest* digest) noexcept { content_digest_ = digest; }
 
-  // Copies `todo`: ascending ranges that begin on multiples of chunk_size. Returns early when
+  // Copies `ranges`: ascending ranges that begin on multiples of chunk_size. Returns early when
   // `stop` is set. Throws the source's error; those of targets are in CopyTarget::error.
-  void run(std::vector<ByteRange> todo);
+  void run(std::vector<ByteRange> ranges);
 
   // Flushes every live target, as a phase of its own, and commits the journals.
   void flush();

@@ -49,7 +49,7 @@ void Journal::replace(Progress from, Progress to) {
   for (const ByteRange range : ranges) progress_.set(range, to);
 }
 
-std::vector<ByteRange> Journal::todo() const {
+std::vector<ByteRange> Journal::untried() const {
   std::vector<ByteRange> ranges;
   for (const auto& [range, progress] : progress_) {
     if (progress == Progress::untried) ranges.push_back(range);

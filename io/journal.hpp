@@ -52,7 +52,7 @@ class Journal {
 
   // The ranges that still need work in this run, in order. What was completed is not among them,
   // though it may not be done yet.
-  [[nodiscard]] std::vector<ByteRange> todo() const;
+  [[nodiscard]] std::vector<ByteRange> untried() const;
 
   // What a later run may rely on: completed but not yet durable ranges are untried.
   [[nodiscard]] RangeMap<BlockState> states() const;

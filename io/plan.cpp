@@ -16,11 +16,11 @@ ExtentKind simplified(ExtentKind kind) {
 
 }  // namespace
 
-Plan::Plan(Source& source, std::uint64_t chunk_size, std::vector<ByteRange> todo)
-    : source_(source), chunk_size_(chunk_size), todo_(std::move(todo)) {
-  std::erase_if(todo_, [](const ByteRange& range) { return range.empty(); });
-  for (const ByteRange& range : todo_) assert(range.offset % chunk_size_ == 0);
-  if (!todo_.empty()) position_ = todo_.front().offset;
+Plan::Plan(Source& source, std::uint64_t chunk_size, std::vector<ByteRange> ranges)
+    : source_(source), chunk_size_(chunk_size), ranges_(std::move(ranges)) {
+  std::erase_if(ranges_, [](const ByteRange& range) { return range.empty(); });
+  for (const ByteRange& range : ranges_) assert(range.offset % chunk_size_ == 0);
+  if (!ranges_.empty()) position_ = ranges_.front().offset;
 }
 
 ExtentKind kind_of(Source& source, ByteRange chunk) {
@@ -36,12 +36,12 @@ ExtentKind kind_of(Source& source, ByteRange chunk) {
 }
 
 std::optional<Extent> Plan::next() {
-  while (current_ < todo_.size() && position_ >= std::min(end_, todo_[current_].end())) {
+  while (current_ < ranges_.size() && position_ >= std::min(end_, ranges_[current_].end())) {
     ++current_;
-    if (current_ < todo_.size()) position_ = todo_[current_].offset;
+    if (current_ < ranges_.size()) position_ = ranges_[current_].offset;
   }
-  if (current_ >= todo_.size()) return std::nullopt;
-  const std::uint64_t limit = std::min(end_, todo_[current_].end());
+  if (current_ >= ranges_.size()) return std::nullopt;
+  const std::uint64_t limit = std::min(end_, ranges_[current_].end());
   Extent given{range_between(position_, std::min(position_ + chunk_size_, limit)),
                ExtentKind::data};
   given.kind = kind_of(source_, given.range);
@@ -58,9 +58,9 @@ std::optional<Extent> Plan::next() {
 
 std::vector<ByteRange> Plan::rest() const {
   std::vector<ByteRange> left;
-  for (std::size_t index = current_; index < todo_.size(); ++index) {
-    const std::uint64_t begin = index == current_ ? position_ : todo_[index].offset;
-    const ByteRange range = range_between(begin, std::min(end_, todo_[index].end()));
+  for (std::size_t index = current_; index < ranges_.size(); ++index) {
+    const std::uint64_t begin = index == current_ ? position_ : ranges_[index].offset;
+    const ByteRange range = range_between(begin, std::min(end_, ranges_[index].end()));
     if (!range.empty()) left.push_back(range);
   }
   return left;

@@ -13,9 +13,9 @@ namespace io {
 // whole: reading a hole costs less than a second request.
 class Plan {
  public:
-  // `todo` are ascending ranges, each beginning on the grid. The last one may reach past the
+  // `ranges` are ascending ranges, each beginning on the grid. The last one may reach past the
   // end of a stream. `source` outlives the plan.
-  Plan(Source& source, std::uint64_t chunk_size, std::vector<ByteRange> todo);
+  Plan(Source& source, std::uint64_t chunk_size, std::vector<ByteRange> ranges);
 
   // A chunk of data; or zeros (kind hole): at least one chunk, at most `longest_zeros`; or skip,
   // likewise. Nothing when all is handed out.
@@ -31,7 +31,7 @@ class Plan {
  private:
   Source& source_;
   std::uint64_t chunk_size_;
-  std::vector<ByteRange> todo_;
+  std::vector<ByteRange> ranges_;
   std::size_t current_ = 0;
   std::uint64_t position_ = 0;
   std::uint64_t end_ = ~std::uint64_t{0};

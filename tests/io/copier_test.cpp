@@ -309,7 +309,7 @@ TEST_P(CopierTest, TheJournalIsSavedOnlyAfterAFlush) {
   const auto job = copier(source);
   job->run({{0, 8 * chunk}});
   EXPECT_TRUE(saved.empty());
-  EXPECT_TRUE(journal.todo().empty());
+  EXPECT_TRUE(journal.untried().empty());
   EXPECT_EQ(journal.states().total(BlockState::done), 0U);
   job->flush();
   EXPECT_THAT(saved, ElementsAre(8 * chunk));
@@ -345,9 +345,9 @@ TEST_P(CopierTest, WhatFailedIsNotInTheJournal) {
   failing.fail_at(2 * chunk);
   const auto job = copier(source);
   job->run({{0, 8 * chunk}});
-  const auto todo = journal.todo();
-  ASSERT_FALSE(todo.empty());
-  EXPECT_EQ(todo.front().offset, 2 * chunk);
+  const auto left = journal.untried();
+  ASSERT_FALSE(left.empty());
+  EXPECT_EQ(left.front().offset, 2 * chunk);
 }
 
 TEST_P(CopierTest, DigestsAreKeptForTheVerifier) {

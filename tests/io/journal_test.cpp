@@ -15,7 +15,7 @@ void flush(Journal& journal) {
 TEST(Journal, CompletedIsNotDoneBeforeACheckpoint) {
   Journal journal(100);
   journal.completed({0, 40});
-  EXPECT_EQ(journal.todo(), (Ranges{{40, 60}}));
+  EXPECT_EQ(journal.untried(), (Ranges{{40, 60}}));
   EXPECT_EQ(journal.states(), RangeMap<BlockState>(100, BlockState::untried));
 
   flush(journal);
@@ -46,7 +46,7 @@ TEST(Journal, WhatIsWrittenAgainDuringTheFlushIsNotDoneByIt) {
   EXPECT_EQ(journal.states().total(BlockState::done), 88U);
   EXPECT_EQ(journal.states().at(25).value, BlockState::untried);
   EXPECT_EQ(journal.states().at(50).value, BlockState::bad);
-  EXPECT_EQ(journal.todo(), (Ranges{{60, 1}}));
+  EXPECT_EQ(journal.untried(), (Ranges{{60, 1}}));
 }
 
 TEST(Journal, FailedFlushPutsAllThatIsNotDoneBackToDo) {
@@ -57,7 +57,7 @@ TEST(Journal, FailedFlushPutsAllThatIsNotDoneBackToDo) {
   journal.checkpoint_begin();
   journal.completed({20, 10});
   journal.checkpoint_abort();
-  EXPECT_EQ(journal.todo(), (Ranges{{10, 90}}));
+  EXPECT_EQ(journal.untried(), (Ranges{{10, 90}}));
   flush(journal);
   EXPECT_EQ(journal.states().total(BlockState::done), 10U);
 }
@@ -83,14 +83,14 @@ TEST(Journal, GoesOnFromSavedStates) {
 
   const Journal second(first.states());
   EXPECT_EQ(second.size(), 100U);
-  EXPECT_EQ(second.todo(), (Ranges{{35, 65}}));
+  EXPECT_EQ(second.untried(), (Ranges{{35, 65}}));
   EXPECT_EQ(second.states(), first.states());
 }
 
 TEST(Journal, EmptyJobHasNothingToDo) {
   Journal journal(0);
   flush(journal);
-  EXPECT_TRUE(journal.todo().empty());
+  EXPECT_TRUE(journal.untried().empty());
 }
 
 }  // namespace
