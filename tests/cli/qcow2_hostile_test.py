@@ -12,7 +12,6 @@ from imgtool_testing import GiB, MiB, TestCase, is_sanitized, main, wait_until
 from memory_testing import peak_memory
 
 C = 65536
-F_SETPIPE_SZ = 1031
 
 
 def deflated(content):
@@ -187,8 +186,7 @@ class Output(TestCase):
         image.end(5 * C)
         for command in (["check", image.path], ["map", "--json", self.many_runs(0)]):
             with self.subTest(command=command[0]):
-                process = self.start_imgtool(*command)
-                fcntl.fcntl(process.stdout, F_SETPIPE_SZ, 4096)
+                process = self.start_imgtool(*command, pipesize=4096)
                 wait_until(lambda: waits_for_its_reader(process), "a full pipe")
                 process.send_signal(signal.SIGINT)
                 self.assertEqual(process.wait(timeout=10), 130)
