@@ -17,12 +17,18 @@ def own_peak_kib():
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 
+def shell(command):
+    pid = os.posix_spawn("/bin/sh", ["sh", "-c", command], os.environ)
+    _, status, usage = os.wait4(pid, 0)
+    return status, usage
+
+
 def main():
     answer_fd, command = int(sys.argv[1]), sys.argv[2]
     os.set_inheritable(answer_fd, False)
+    shell("true")  # loads it when caches were dropped: whoever types a command has a shell running
     begin = time.monotonic()
-    pid = os.posix_spawn("/bin/sh", ["sh", "-c", command], os.environ)
-    _, status, usage = os.wait4(pid, 0)
+    status, usage = shell(command)
     wall = time.monotonic() - begin
     answer = (
         f"{wall} {usage.ru_utime + usage.ru_stime} {usage.ru_maxrss} {usage.ru_inblock} "
