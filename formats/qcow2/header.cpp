@@ -209,6 +209,9 @@ class Parser {
       visit(type, offset + 8, length);
       offset += 8 + io::align_up(length, 8);
     }
+    // A repair that made the file longer would complete it.
+    const bool file_ends_here = end == file_size_ && end < header_.geometry.cluster_size();
+    if (offset < end && file_ends_here) fail(offset, "ends inside a header extension");
   }
 
   void parse_extensions() {

@@ -107,6 +107,9 @@ HEADER_DAMAGE = {
     "raw data file that is none": (set_header(88, "Q", 2), "has no data file"),
     "cut inside the header": (truncate(80), "ends inside the header"),
     "cut inside the version 2 header": (truncate(40), "ends inside the header"),
+    "cut inside an extension": (
+        lambda image: (image.patch(24, "48s", bytes(48)), truncate(116)(image)),
+        "ends inside a header extension"),
     "cut before the tables": (truncate(65536), "goes past the end of the file"),
 }
 
