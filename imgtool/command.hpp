@@ -1,6 +1,5 @@
 // The commands: each lives in commands/NAME.cpp as `int run_NAME(const Arguments&)` and has one
-// line in command_list.inc. Those of the companions (companion.hpp) have theirs in the lists of
-// guest/ and virt/, and lie there too.
+// line in command_list.inc. Those of the companions (companion.hpp) lie in guest/ and virt/.
 //
 // A command declares its CommandLine, does its work, prints its result and returns an exit code.
 // What goes wrong it throws (UsageError, io::Error); main() reports it.
@@ -10,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "imgtool/options.hpp"
+#include "imgtool/cli/options.hpp"
 
 namespace imgtool {
 

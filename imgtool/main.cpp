@@ -1,12 +1,12 @@
 // imgtool [--version] [-v] COMMAND [OPTIONS] ARGS
 #include <fmt/format.h>
 
+#include "imgtool/cli/help_text.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/help_text.hpp"
 #include "imgtool/program.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 
 namespace imgtool {
 namespace {

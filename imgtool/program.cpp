@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <exception>
 
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
 
 namespace imgtool {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <functional>
 
-#include "imgtool/options.hpp"
+#include "imgtool/cli/options.hpp"
 
 namespace imgtool {
 

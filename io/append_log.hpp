@@ -1,6 +1,6 @@
 // Bytes that follow one another in a file, written in large aligned pieces.
 //
-// Appending copies and never waits; whoever appended then awaits write_full_pieces(), outside of
+// Appending copies and never waits; the appending lane then awaits write_full_pieces(), outside of
 // his turn, so that what is not yet written stays bounded by the number of lanes. Belongs to the
 // ring's thread.
 #pragma once
@@ -31,7 +31,7 @@ class AppendLog {
   void append(std::span<const std::byte> bytes);
   void append_zeros(std::uint64_t count);
 
-  // Writes pieces that are full and that nobody else writes. Throws Error.
+  // Writes pieces that are full and that no other lane writes. Throws Error.
   Task<> write_full_pieces();
   // Writes the rest. Nothing may be under way; nothing is appended afterwards.
   Task<> finish();

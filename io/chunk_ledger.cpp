@@ -1,5 +1,6 @@
 #include "io/chunk_ledger.hpp"
 
+#include <algorithm>
 #include <cassert>
 
 #include "io/digest.hpp"
@@ -48,6 +49,14 @@ bool ChunkLedger::matches(std::uint64_t chunk, std::span<const std::byte> conten
   assert(state(chunk) != State::unknown);
   if (entries_[chunk] == zeros_entry) return is_zero(content);
   return entries_[chunk] == entry_of(content);
+}
+
+std::optional<std::uint64_t> ChunkLedger::last_with(std::span<const std::byte> content) const {
+  const std::uint64_t wanted = entry_of(content);
+  if (wanted == zeros_entry) return std::nullopt;
+  const auto found = std::find(entries_.rbegin(), entries_.rend(), wanted);
+  if (found == entries_.rend()) return std::nullopt;
+  return static_cast<std::uint64_t>(entries_.rend() - found) - 1;
 }
 
 }  // namespace io

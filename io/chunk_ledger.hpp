@@ -1,11 +1,12 @@
-// What each chunk of an image contains, as far as we know: its digest, that it is zeros, or
-// nothing yet. Kept from the write pass so that verify needs no second look at the source.
+// What each chunk of an image contains, as far as it is known: its digest, that it is zeros,
+// or nothing yet. Kept from the write pass so that verify needs no second look at the source.
 //
 // Eight bytes a chunk. Not thread-safe.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -31,6 +32,8 @@ class ChunkLedger {
   void record_zeros(ByteRange range);
   // Whether `content` is what was recorded. The chunk must not be unknown.
   [[nodiscard]] bool matches(std::uint64_t chunk, std::span<const std::byte> content) const;
+  // The last chunk that was recorded with this content; nothing for zeros. Looks at every chunk.
+  [[nodiscard]] std::optional<std::uint64_t> last_with(std::span<const std::byte> content) const;
 
  private:
   std::uint64_t& entry(std::uint64_t chunk);

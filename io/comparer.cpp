@@ -13,10 +13,9 @@ Comparer::Comparer(Ring& ring, Source& a, Source& b, const CompareOptions& optio
                    CopyObserver& observer, const StopFlag& stop)
     : ring_(ring), a_{a}, b_{b}, options_(options), observer_(observer), stop_(stop) {}
 
-// Of the longer one; far away as long as it is not known.
+// That of the longer one.
 std::uint64_t Comparer::end() const {
-  constexpr std::uint64_t far_away = std::uint64_t{1} << 62;
-  return std::max(a_.size().value_or(far_away), b_.size().value_or(far_away));
+  return std::max(a_.size().value_or(stream_limit), b_.size().value_or(stream_limit));
 }
 
 Comparison Comparer::run() {
@@ -28,7 +27,7 @@ Comparison Comparer::run() {
     lanes.spawn(compare_lane(buffers.at(2 * lane), buffers.at(2 * lane + 1)));
   }
   lanes.run([this] { observer_.tick(); });
-  if (stop_.load() != 0) throw Error(ErrorKind::cancelled, "", "stopped before the end");
+  throw_if_stopped(stop_, a_.source.name());
   Comparison result;
   result.complete = position_ >= end();
   if (result.complete) observer_.end(Phase::read, 0);

@@ -9,8 +9,8 @@
 
 #include "io/byte_range.hpp"
 #include "io/digest.hpp"
+#include "io/sequencer.hpp"
 #include "io/task.hpp"
-#include "io/turnstile.hpp"
 #include "io/worker_pool.hpp"
 
 namespace io {
@@ -24,8 +24,8 @@ class ContentDigest {
   Task<> update(std::uint64_t offset, std::span<const std::byte> bytes);
   Task<> update_zeros(ByteRange range);
 
-  // A chunk will never come: whoever waits for it goes on, and there will be no digest.
-  void abandon() { turnstile_.abandon(); }
+  // A chunk will never come: lanes that wait for it go on, and there will be no digest.
+  void abandon() { sequencer_.abandon(); }
 
   // Lower-case hex, of all that was handed in.
   [[nodiscard]] std::string hex();
@@ -34,7 +34,7 @@ class ContentDigest {
   Ring& ring_;
   WorkerPool& worker_;
   Digest digest_;
-  Turnstile turnstile_;
+  Sequencer sequencer_;
 };
 
 }  // namespace io

@@ -24,7 +24,7 @@ Copier::Copier(Ring& ring, Source& source, std::vector<CopyTarget>& targets,
       rate_(options.bytes_per_second),
       buffers_(ring, options.lanes, options.chunk_size),
       tasks_(ring),
-      lag_(targets.size(), options.lanes, Ring::Clock::now()),
+      stragglers_(targets.size(), options.lanes, Ring::Clock::now()),
       last_checkpoint_(Ring::Clock::now()) {}
 
 bool Copier::must_stop() const { return abandoned_ || stop_.load() != 0; }
@@ -42,9 +42,11 @@ void Copier::run(std::vector<ByteRange> ranges) {
   if (targets_.empty()) observer_.begin(phase, 0, total);
 
   passes_.push_back(std::make_unique<Pass>(
-      Pass{Plan(source_, options_.chunk_size, std::move(ranges)), members, phase}));
+      Pass{Plan(source_, options_.chunk_size, std::move(ranges)), members, phase,
+           std::make_unique<DepthControl>(ring_, buffers_.count(),
+                                          options_.adapt_depth && !targets_.empty())}));
   for (unsigned lane = 0; lane < buffers_.count(); ++lane) {
-    tasks_.spawn(copy_lane(*passes_.back(), buffers_.at(lane)));
+    tasks_.spawn(copy_lane(*passes_.back(), lane, buffers_.at(lane)));
   }
   tasks_.run([this] { tick(); });
   passes_.clear();
@@ -57,23 +59,30 @@ void Copier::run(std::vector<ByteRange> ranges) {
   if (targets_.empty()) observer_.end(phase, 0);
 }
 
-Task<> Copier::copy_lane(Pass& pass, Buffer buffer) {
+Task<> Copier::copy_lane(Pass& pass, unsigned lane, Buffer buffer) {
   try {
-    while (auto chunk = next_chunk(pass)) {
+    while (true) {
+      co_await pass.depth->admission(lane);
+      auto chunk = next_chunk(pass);
+      if (!chunk) break;
       if (chunk->extent.kind == ExtentKind::data) {
         co_await read_chunk(pass, *chunk, buffer);
         if (chunk->extent.range.empty()) continue;
       }
       co_await note_content(pass, *chunk);
+      const auto begin = Ring::Clock::now();
       co_await write_chunk(pass, *chunk);
+      if (chunk->extent.kind == ExtentKind::data) pass.depth->completed(Ring::Clock::now() - begin);
       if (chunk->extent.kind != ExtentKind::data) co_await ring_.yield();
     }
   } catch (...) {
     abandoned_ = true;
+    pass.depth->finish();
     if (content_digest_ != nullptr) content_digest_->abandon();
     abandon_targets();
     throw;
   }
+  pass.depth->finish();
   // Chunks that were not handed out never reach the digest.
   if (must_stop() && content_digest_ != nullptr) content_digest_->abandon();
 }
@@ -185,8 +194,9 @@ void Copier::note_lag(const std::vector<std::size_t>& members,
   for (const std::size_t index : members) {
     if (index != last) second = std::max(second, finished[index]);
   }
-  if (second != Ring::Clock::time_point{}) lag_.waited_for(last, finished[last] - second);
-  if (const auto laggard = lag_.laggard(Ring::Clock::now())) move_to_own_pass(*laggard);
+  if (second != Ring::Clock::time_point{}) stragglers_.waited_for(last, finished[last] - second);
+  if (const auto straggler = stragglers_.straggler(Ring::Clock::now()))
+    move_to_own_pass(*straggler);
 }
 
 // From the next chunk on the target is written by lanes of its own, which read the source again.
@@ -195,11 +205,14 @@ void Copier::move_to_own_pass(std::size_t index) {
   const auto place = std::find(shared.members.begin(), shared.members.end(), index);
   if (place == shared.members.end() || shared.members.size() < 2) return;
   shared.members.erase(place);
-  passes_.push_back(std::make_unique<Pass>(
-      Pass{Plan(source_, options_.chunk_size, shared.plan.rest()), {index}, Phase::write}));
+  passes_.push_back(
+      std::make_unique<Pass>(Pass{Plan(source_, options_.chunk_size, shared.plan.rest()),
+                                  {index},
+                                  Phase::write,
+                                  std::make_unique<DepthControl>(ring_, own_pass_lanes, false)}));
   for (unsigned lane = 0; lane < own_pass_lanes; ++lane) {
     own_pass_buffers_.emplace_back(options_.chunk_size);
-    tasks_.spawn(copy_lane(*passes_.back(), own_pass_buffers_.back().buffer()));
+    tasks_.spawn(copy_lane(*passes_.back(), lane, own_pass_buffers_.back().buffer()));
   }
 }
 
@@ -222,7 +235,7 @@ void Copier::abandon_targets() {
 
 void Copier::tick() {
   observer_.tick();
-  if (stop_.load() != 0) {  // nobody waits for what is still to be compressed
+  if (stop_.load() != 0) {  // do not wait for what is still to be compressed
     abandon_targets();
   }
   const auto now = Ring::Clock::now();
@@ -270,6 +283,26 @@ Task<> Copier::flush_target(std::size_t index) {
     }
   }
   if (copy.live()) observer_.end(Phase::flush, copy.index);
+}
+
+std::uint64_t copy_whole(Ring& ring, Source& source, std::vector<CopyTarget>& targets,
+                         const CopyOptions& options, CopyObserver& observer, const StopFlag& stop,
+                         ContentUsers users) {
+  Copier copier(ring, source, targets, options, observer, stop);
+  copier.hash_content(users.digest);
+  copier.keep_digests(users.ledger);
+  copier.run({ByteRange{0, source.size().value_or(stream_limit)}});
+  throw_if_stopped(stop, source.name());
+  for (const CopyTarget& target : targets) {
+    if (target.error) throw Error(*target.error);
+  }
+  return source.seekable() ? source.size().value_or(0) : copier.stream_end();
+}
+
+std::uint64_t read_whole(Ring& ring, Source& source, const CopyOptions& options,
+                         CopyObserver& observer, const StopFlag& stop, ContentUsers users) {
+  std::vector<CopyTarget> none;
+  return copy_whole(ring, source, none, options, observer, stop, users);
 }
 
 }  // namespace io

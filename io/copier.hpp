@@ -2,8 +2,8 @@
 //
 // One coroutine per lane over one ring on one thread; a chunk's life reads top to bottom in
 // Copier::copy_lane. A target that fails drops out and the others go on; one that holds the
-// others back finishes in a pass of its own (io/lag_watch.hpp). On an error of the source no
-// more chunks are handed out, what is under way ends, then the error is thrown.
+// others back finishes in a pass of its own (io/straggler_detector.hpp). On an error of the source
+// no more chunks are handed out, what is under way ends, then the error is thrown.
 #pragma once
 
 #include <functional>
@@ -14,13 +14,14 @@
 #include "io/buffer_pool.hpp"
 #include "io/chunk_ledger.hpp"
 #include "io/content_digest.hpp"
+#include "io/depth_control.hpp"
 #include "io/error.hpp"
 #include "io/journal.hpp"
-#include "io/lag_watch.hpp"
 #include "io/observer.hpp"
 #include "io/plan.hpp"
 #include "io/rate_limiter.hpp"
 #include "io/source.hpp"
+#include "io/straggler_detector.hpp"
 #include "io/target.hpp"
 #include "io/task_group.hpp"
 
@@ -30,6 +31,7 @@ struct CopyOptions {
   std::uint64_t chunk_size = 1 * MiB;
   unsigned lanes = 16;
   std::uint64_t bytes_per_second = 0;  // 0: as fast as it goes
+  bool adapt_depth = false;            // fewer lanes on a slow target (io/depth_control.hpp)
 };
 
 // What happened to one target. It has all of the content, unless `error` says why not.
@@ -73,6 +75,7 @@ class Copier {
     Plan plan;
     std::vector<std::size_t> members;  // of targets_
     Phase phase;
+    std::unique_ptr<DepthControl> depth;
   };
   // One chunk, while it is copied.
   struct Chunk {
@@ -81,7 +84,7 @@ class Copier {
     Buffer content{};                  // of data: exactly the bytes
   };
 
-  Task<> copy_lane(Pass& pass, Buffer buffer);
+  Task<> copy_lane(Pass& pass, unsigned lane, Buffer buffer);
   std::optional<Chunk> next_chunk(Pass& pass);
   Task<> read_chunk(Pass& pass, Chunk& chunk, Buffer buffer);
   Task<> note_content(Pass& pass, const Chunk& chunk);
@@ -115,11 +118,28 @@ class Copier {
   std::vector<AlignedMemory> own_pass_buffers_;
   std::vector<std::unique_ptr<Pass>> passes_;
   TaskGroup tasks_;
-  LagWatch lag_;
+  StragglerDetector stragglers_;
   bool abandoned_ = false;
   std::uint64_t stream_end_ = 0;
   Ring::Clock::time_point last_checkpoint_;
   unsigned checkpoints_running_ = 0;
 };
+
+// What is fed with the content that passes; each may be null.
+struct ContentUsers {
+  ContentDigest* digest = nullptr;
+  ChunkLedger* ledger = nullptr;
+};
+
+// Reads all of `source`, for these or for a filter that it is. Gives its length in bytes. Throws
+// the source's error, and ErrorKind::cancelled once `stop` is set.
+std::uint64_t read_whole(Ring& ring, Source& source, const CopyOptions& options,
+                         CopyObserver& observer, const StopFlag& stop, ContentUsers users = {});
+
+// The same for a copy to `targets`, of which none may fail: throws the first one's error. Flushes
+// nothing.
+std::uint64_t copy_whole(Ring& ring, Source& source, std::vector<CopyTarget>& targets,
+                         const CopyOptions& options, CopyObserver& observer, const StopFlag& stop,
+                         ContentUsers users = {});
 
 }  // namespace io

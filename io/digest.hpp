@@ -38,7 +38,7 @@ class Digest {
   // The same as update() with `count` zeros, without a buffer of that size.
   void update_zeros(std::uint64_t count);
 
-  // Of everything so far, lower case. More may follow.
+  // That of everything so far, in lower case. More may follow.
   [[nodiscard]] std::string hex() const;
 
  private:

@@ -2,7 +2,7 @@
 //
 // `what()` is one line that needs no context:
 //   disk.img: read of 1048576 bytes at offset 4194304: Input/output error
-// Names inside it are as the caller gave them; whoever prints them escapes them.
+// Names inside it are as the caller gave them; code that prints them escapes them.
 #pragma once
 
 #include <exception>

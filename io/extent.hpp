@@ -7,9 +7,9 @@ namespace io {
 
 enum class ExtentKind : std::uint8_t {
   data,  // bytes that must be read to be known
-  zero,  // reads as zeros, and is meant to: somebody wrote them, or set space aside
+  zero,  // reads as zeros, and is meant to: they were written, or space was set aside
   hole,  // reads as zeros, since nothing was ever written here
-  skip,  // nobody cares what is here (bmap's unmapped blocks under --skip-holes)
+  skip,  // what is here does not matter (bmap's unmapped blocks under --skip-holes)
 };
 
 struct Extent {

@@ -98,9 +98,23 @@ bool File::try_direct() {
   return false;
 }
 
+namespace {
+
+FileDescriptor open_again(int fd) {
+  const std::string name = "/proc/self/fd/" + std::to_string(fd);
+  return FileDescriptor(open(name.c_str(), O_RDONLY | O_CLOEXEC));
+}
+
+}  // namespace
+
+File File::reopened() const {
+  File again(open_again(fd()), path_);
+  if (!again.is_open()) throw Error::system("open", path_, errno);
+  return again;
+}
+
 File File::opened_direct() const {
-  const std::string name = "/proc/self/fd/" + std::to_string(fd());
-  File again(FileDescriptor(open(name.c_str(), O_RDONLY | O_CLOEXEC)), path_);
+  File again(open_again(fd()), path_);
   if (!again.is_open() || !again.try_direct()) return {};
   return again;
 }
@@ -139,6 +153,15 @@ Alignment File::direct_alignment() const {
   return alignment;
 }
 
+// What looks like the end of the file must be: an image without its first bytes would be taken for
+// a raw one.
+void File::refuse_early_end(std::uint64_t offset) const {
+  const FileStatus now = status();
+  const bool has_size = now.kind == FileKind::regular || now.kind == FileKind::block_device;
+  if (!has_size || offset >= now.size) return;
+  throw Error::system("read (nothing came)", path_, EIO, ByteRange{offset, now.size - offset});
+}
+
 std::size_t File::read_at(std::uint64_t offset, std::span<std::byte> buffer) const {
   std::size_t done = 0;
   while (done < buffer.size()) {
@@ -148,7 +171,10 @@ std::size_t File::read_at(std::uint64_t offset, std::span<std::byte> buffer) con
     if (count < 0) {
       throw Error::system("read", path_, errno, ByteRange{offset + done, buffer.size() - done});
     }
-    if (count == 0) break;
+    if (count == 0) {
+      refuse_early_end(offset + done);
+      break;
+    }
     done += static_cast<std::size_t>(count);
   }
   return done;
@@ -174,8 +200,25 @@ void File::truncate(std::uint64_t size) const {
   }
 }
 
+bool File::punch_hole(ByteRange range) const {
+  if (range.empty()) return true;
+  const int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  int result = 0;
+  do {
+    result =
+        fallocate(fd(), mode, static_cast<off_t>(range.offset), static_cast<off_t>(range.length));
+  } while (result != 0 && errno == EINTR);
+  if (result == 0) return true;
+  if (errno == EOPNOTSUPP || errno == ENOSYS || errno == EINVAL) return false;
+  throw Error::system("punching a hole", path_, errno);
+}
+
 void File::sync() const {
   if (fsync(fd()) != 0) throw Error::system("flush", path_, errno);
+  // Closing a duplicate asks the file system as closing the last one does, and keeps the locks.
+  const int duplicate = fcntl(fd(), F_DUPFD_CLOEXEC, 0);
+  if (duplicate < 0) throw Error::system("duplicate", path_, errno);
+  if (close(duplicate) != 0 && errno != EINTR) throw Error::system("close", path_, errno);
 }
 
 FileStatus status_of(const std::string& path) {

@@ -74,8 +74,10 @@ class File {
   // The rules of O_DIRECT here: STATX_DIOALIGN, else the logical sector, else 4096.
   [[nodiscard]] Alignment direct_alignment() const;
 
-  // Another opening of the same file, for reading past the page cache only; not open where that
-  // cannot be had.
+  // Another opening of the same file, for reading; its path is not looked up again. Throws
+  // io::Error.
+  [[nodiscard]] File reopened() const;
+  // As reopened(), past the page cache; not open where that cannot be had.
   [[nodiscard]] File opened_direct() const;
   // Whether most of a regular file is in the page cache, by samples. The kernel says yes, too,
   // where the file is neither ours nor ours to write. False for a disk: who reads one means the
@@ -83,18 +85,26 @@ class File {
   [[nodiscard]] bool mostly_cached() const;
 
   // These block, and throw Error. For headers and tables, not for bulk: that is the ring's.
-  // Fills `buffer` unless the file ends first; gives the count.
+  // Fills `buffer` unless the file ends first; gives the count. Throws, too, where nothing comes
+  // before the end.
   std::size_t read_at(std::uint64_t offset, std::span<std::byte> buffer) const;
   void write_at(std::uint64_t offset, std::span<const std::byte> buffer) const;
   void truncate(std::uint64_t size) const;
+  // The range reads as zeros then and takes no room; the length stays. False where the file system
+  // cannot, and nothing has changed. Throws other errors.
+  [[nodiscard]] bool punch_hole(ByteRange range) const;
+  // All that was written is on the medium. Throws Error, also where the kernel would say only at
+  // the close (NFS, FUSE) that it is not.
   void sync() const;
 
  private:
+  void refuse_early_end(std::uint64_t offset) const;
+
   FileDescriptor fd_;
   std::string path_;
 };
 
-// Of what `path` leads to, without opening it. Throws Error.
+// The status of what `path` leads to, without opening it. Throws Error.
 FileStatus status_of(const std::string& path);
 
 // What `path` leads to, which need not be there yet: creating that file and creating `path` is the

@@ -27,7 +27,7 @@ constexpr std::uint64_t file_zero_grain = 4 * KiB;
 // progress stays true and the last flush short.
 constexpr std::uint64_t most_unflushed = 64 * MiB;
 
-// Of a file that grows.
+// By which a file that grows is made longer.
 constexpr std::uint64_t growth_step = 64 * MiB;
 
 constexpr std::uint64_t zero_write_size = 1 * MiB;

@@ -7,7 +7,7 @@
 //   journal.checkpoint_begin();      // then start the flush; writes may go on meanwhile
 //   journal.checkpoint_commit();     // the flush succeeded: save journal.states()
 //
-// The journal knows no file: whoever saves it turns states() into a mapfile. Not thread-safe.
+// The journal knows no file: the code that saves it turns states() into a mapfile. Not thread-safe.
 // Ranges lie within [0, size).
 #pragma once
 

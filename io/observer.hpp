@@ -5,7 +5,10 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
+
+#include "io/error.hpp"
 
 namespace io {
 
@@ -30,5 +33,10 @@ class CopyObserver {
 
 // 0: go on. Else stop soon: hand out no more work, let what is under way end.
 using StopFlag = std::atomic<int>;
+
+// Throws ErrorKind::cancelled once `stop` is set; `name` is that of what was worked on.
+inline void throw_if_stopped(const StopFlag& stop, const std::string& name) {
+  if (stop.load() != 0) throw Error(ErrorKind::cancelled, name, "stopped");
+}
 
 }  // namespace io

@@ -14,8 +14,8 @@ namespace io {
 class PipeSource final : public Source {
  public:
   // `file` outlives the source. A read that waits for the other side gives up when `stop` is
-  // set, and looks like the end of the stream: whoever set it knows better. `already_read` are
-  // bytes that somebody took to see what they are; they come first.
+  // set, and looks like the end of the stream: the caller who set it knows better. `already_read`
+  // are bytes that a prober took to see what they are; they come first.
   PipeSource(Ring& ring, File& file, const StopFlag& stop,
              std::vector<std::byte> already_read = {});
 

@@ -16,12 +16,12 @@ constexpr std::size_t piece = 64 * KiB;
 }  // namespace
 
 PipeTarget::PipeTarget(Ring& ring, File& file, const StopFlag& stop)
-    : ring_(ring), file_{{file.fd(), -1}, file.path()}, stop_(stop), turnstile_(ring) {
+    : ring_(ring), file_{{file.fd(), -1}, file.path()}, stop_(stop), sequencer_(ring) {
   fcntl(file.fd(), F_SETPIPE_SZ, pipe_size);
 }
 
 Task<> PipeTarget::take_turn(std::uint64_t offset) {
-  const bool mine = co_await turnstile_.turn(offset);
+  const bool mine = co_await sequencer_.turn(offset);
   if (!mine) throw Error(ErrorKind::cancelled, file_.path, "an earlier piece is missing");
 }
 
@@ -31,7 +31,7 @@ Task<> PipeTarget::write(std::uint64_t offset, Buffer buffer) {
     const auto length = std::min(piece, buffer.bytes.size() - done);
     co_await send(offset + done, buffer.subspan(done, length));
   }
-  turnstile_.pass(offset + buffer.bytes.size());
+  sequencer_.pass(offset + buffer.bytes.size());
 }
 
 Task<> PipeTarget::zero(ByteRange range) {
@@ -41,7 +41,7 @@ Task<> PipeTarget::zero(ByteRange range) {
     const auto length = std::min<std::uint64_t>(piece, range.length - done);
     co_await send(range.offset + done, zeros.buffer().first(length));
   }
-  turnstile_.pass(range.end());
+  sequencer_.pass(range.end());
 }
 
 // io_uring waits even on a non-blocking pipe, so room is waited for before each write.
@@ -52,7 +52,7 @@ Task<> PipeTarget::send(std::uint64_t offset, Buffer buffer) {
     if (ready == -ETIME && stop_.load() == 0) continue;
     if (ready == -ETIME) {
       abandon();
-      throw Error(ErrorKind::cancelled, file_.path, "stopped while nobody read it");
+      throw Error(ErrorKind::cancelled, file_.path, "stopped while its reader took nothing");
     }
     const Buffer rest = buffer.subspan(done, buffer.bytes.size() - done);
     const std::int64_t count = co_await ring_.write(file_.file, Request::no_offset, rest);

@@ -3,9 +3,9 @@
 
 #include "io/file.hpp"
 #include "io/observer.hpp"
+#include "io/sequencer.hpp"
 #include "io/target.hpp"
 #include "io/transfer.hpp"
-#include "io/turnstile.hpp"
 
 namespace io {
 
@@ -22,7 +22,7 @@ class PipeTarget final : public Target {
   Task<> write(std::uint64_t offset, Buffer buffer) override;
   Task<> zero(ByteRange range) override;
   Task<> flush() override;
-  void abandon() override { turnstile_.abandon(); }
+  void abandon() override { sequencer_.abandon(); }
 
  private:
   Task<> take_turn(std::uint64_t offset);
@@ -31,7 +31,7 @@ class PipeTarget final : public Target {
   Ring& ring_;
   NamedFile file_;
   const StopFlag& stop_;
-  Turnstile turnstile_;
+  Sequencer sequencer_;
 };
 
 }  // namespace io

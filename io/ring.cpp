@@ -115,7 +115,7 @@ MadeRing make_ring(const RingOptions& options) {
     if (options.engine == Engine::uring) {
       throw Error(ErrorKind::unsupported, "", "io_uring is not available: " + made.note);
     }
-    if (!uring_is_built) made.note.clear();  // no news to whoever chose this build
+    if (!uring_is_built) made.note.clear();  // no news to the user of such a build
   }
   made.ring = std::make_unique<ThreadRing>(options.threads);
   return made;

@@ -140,7 +140,7 @@ class Ring {
   // The same from any thread.
   void post(std::coroutine_handle<> waiter);
 
-  // Sends what was asked for, waits for something to happen or for `timeout`, resumes whoever
+  // Sends what was asked for, waits for something to happen or for `timeout`, resumes what
   // can go on.
   void run_once(std::chrono::milliseconds timeout);
 
@@ -181,7 +181,8 @@ struct RingOptions {
 
 struct MadeRing {
   std::unique_ptr<Ring> ring;
-  std::string note;  // why io_uring was not taken though it was built in and nobody forbade it
+  std::string
+      note;  // why io_uring was not taken though it was built in and not forbidden by the caller
 };
 
 // Throws ErrorKind::unsupported when Engine::uring was asked for and the kernel has none.

@@ -16,7 +16,7 @@ SequentialReader::SequentialReader(const File& file, std::vector<std::byte> alre
                                    const StopFlag* stop)
     : file_(file), already_read_(std::move(already_read)), stop_(stop) {
   const FileKind kind = file.status().kind;
-  // Somebody who moved the file's own position means what follows it.
+  // A caller that moved the file's own position means what follows it.
   seekable_ = (kind == FileKind::regular || kind == FileKind::block_device) &&
               lseek(file.fd(), 0, SEEK_CUR) == 0;
   if (seekable_) {
@@ -27,6 +27,7 @@ SequentialReader::SequentialReader(const File& file, std::vector<std::byte> alre
 }
 
 std::size_t SequentialReader::read(std::span<std::byte> buffer) {
+  if (stop_ != nullptr) throw_if_stopped(*stop_, file_.path());
   std::size_t count = 0;
   if (position_ < already_read_.size()) {
     count = std::min<std::size_t>(buffer.size(), already_read_.size() - position_);
@@ -41,9 +42,7 @@ std::size_t SequentialReader::read(std::span<std::byte> buffer) {
 
 std::size_t SequentialReader::read_pipe(std::span<std::byte> buffer) const {
   while (true) {
-    if (stop_ != nullptr && stop_->load() != 0) {
-      throw Error(ErrorKind::cancelled, file_.path(), "stopped");
-    }
+    if (stop_ != nullptr) throw_if_stopped(*stop_, file_.path());
     pollfd waiting{file_.fd(), POLLIN, 0};
     if (poll(&waiting, 1, static_cast<int>(pipe_patience.count())) <= 0) continue;  // or a signal
     const ssize_t count = ::read(file_.fd(), buffer.data(), buffer.size());

@@ -13,7 +13,7 @@ namespace io {
 
 class SequentialReader {
  public:
-  // `file` outlives the reader. `already_read` are bytes that somebody took from its start to
+  // `file` outlives the reader. `already_read` are bytes that a prober took from its start to
   // see what it is; they come first. `stop` may be null.
   SequentialReader(const File& file, std::vector<std::byte> already_read, const StopFlag* stop);
 

@@ -11,6 +11,9 @@
 
 namespace io {
 
+// Bytes: how far to read a stream, whose end is not known yet. No disk is larger.
+inline constexpr std::uint64_t stream_limit = std::uint64_t{1} << 62;
+
 // A source belongs to one ring's thread. Offsets are guest offsets: bytes of the disk that the
 // source shows, whatever container holds them.
 class Source {

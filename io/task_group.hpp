@@ -31,7 +31,7 @@ class TaskGroup {
   // flag or a plan that does.
   void run(const std::function<void()>& tick = {});
 
-  // The same from inside a coroutine; whoever runs the ring ticks.
+  // The same from inside a coroutine; the code that runs the ring ticks.
   Task<> join();
 
  private:
@@ -64,7 +64,7 @@ class TaskGroup {
 template <class T>
 T run_task(Ring& ring, Task<T> task, const std::function<void()>& tick = {});
 
-// Waiters that go on, in the order they came, when somebody calls wake_all().
+// Waiters that go on, in the order they came, when wake_all() is called.
 class WaitList {
  public:
   explicit WaitList(Ring& ring) : ring_(ring) {}

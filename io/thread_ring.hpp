@@ -4,12 +4,11 @@
 #pragma once
 
 #include <condition_variable>
-#include <deque>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "io/ring.hpp"
+#include "io/syscall_threads.hpp"
 
 namespace io {
 
@@ -17,7 +16,6 @@ class ThreadRing final : public Ring {
  public:
   // At most `thread_count` requests are under way at once; threads start when first needed.
   explicit ThreadRing(unsigned thread_count);
-  ~ThreadRing() override;
 
   [[nodiscard]] const char* engine() const noexcept override { return "threads"; }
 
@@ -26,18 +24,12 @@ class ThreadRing final : public Ring {
   void reap(std::chrono::milliseconds timeout,
             std::vector<std::coroutine_handle<>>& completed) override;
   void wake() override;
-  void work();
 
-  const unsigned thread_limit_;
   std::mutex mutex_;
-  std::condition_variable work_waits_;
   std::condition_variable something_done_;
-  std::deque<Operation*> queue_;
   std::vector<std::coroutine_handle<>> done_;
-  unsigned idle_ = 0;
   bool woken_ = false;
-  bool stopping_ = false;
-  std::vector<std::thread> threads_;
+  SyscallThreads threads_;  // last: they end before what they report to
 };
 
 }  // namespace io

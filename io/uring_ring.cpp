@@ -3,6 +3,8 @@
 #ifdef IMGTOOL_NO_URING
 
 namespace io {
+const bool uring_is_built = false;
+
 std::unique_ptr<Ring> make_uring_ring(unsigned, std::string& why_not) {
   why_not = "this build has no io_uring";
   return nullptr;
@@ -11,22 +13,31 @@ std::unique_ptr<Ring> make_uring_ring(unsigned, std::string& why_not) {
 
 #else
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <deque>
+#include <optional>
 
 #include <liburing.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "io/byte_range.hpp"
 #include "io/error.hpp"
+#include "io/syscall_threads.hpp"
 
 namespace io {
+
+const bool uring_is_built = true;
+
 namespace {
 
 constexpr unsigned registered_file_slots = 32;
+constexpr unsigned most_threads = 16;
 constexpr std::uint64_t smallest_heavy_read = 64 * KiB;
 
 // The first flags the kernel takes: 6.1 has DEFER_TASKRUN, 5.19 COOP_TASKRUN. They spare an
@@ -56,6 +67,15 @@ bool has_what_we_need(io_uring& ring) {
   return all;
 }
 
+// Where a FUSE file system without a page cache (FOPEN_DIRECT_IO) answers a request with fewer
+// bytes than were asked for, io_uring asks for the rest at the place where it began, and says that
+// all went well: wrong bytes (seen with Linux 6.18; fuse_direct_IO() leaves the position of a
+// request as it was). read(2) and write(2) say how many bytes there were.
+bool mixes_up_short_transfers(int fd) {
+  struct statfs found {};
+  return fstatfs(fd, &found) == 0 && found.f_type == FUSE_SUPER_MAGIC;
+}
+
 class UringRing final : public Ring {
  public:
   // Takes over an initialised ring.
@@ -70,6 +90,7 @@ class UringRing final : public Ring {
   }
 
   ~UringRing() override {
+    threads_.reset();
     io_uring_queue_exit(&ring_);
     close(wake_fd_);
   }
@@ -77,6 +98,10 @@ class UringRing final : public Ring {
   [[nodiscard]] const char* engine() const noexcept override { return "io_uring"; }
 
   RingFile remember(int fd) override {
+    if (mixes_up_short_transfers(fd)) {
+      by_syscalls_.push_back(fd);
+      return {fd, -1};
+    }
     if (!slots_usable_) return {fd, -1};
     for (unsigned slot = 0; slot < registered_file_slots; ++slot) {
       if ((slots_taken_ & (1U << slot)) != 0) continue;
@@ -88,7 +113,11 @@ class UringRing final : public Ring {
   }
 
   void forget(RingFile file) override {
-    if (file.slot < 0) return;
+    if (file.slot < 0) {
+      const auto found = std::find(by_syscalls_.begin(), by_syscalls_.end(), file.fd);
+      if (found != by_syscalls_.end()) by_syscalls_.erase(found);
+      return;
+    }
     const auto slot = static_cast<unsigned>(file.slot);
     int none = -1;
     io_uring_register_files_update(&ring_, slot, &none, 1);
@@ -107,6 +136,14 @@ class UringRing final : public Ring {
 
  private:
   void submit(Operation& operation) override {
+    const int fd = operation.request().file.fd;
+    if (std::find(by_syscalls_.begin(), by_syscalls_.end(), fd) != by_syscalls_.end()) {
+      if (!threads_) {
+        threads_.emplace(most_threads, [this](Operation& done) { post(done.waiter()); });
+      }
+      threads_->submit(operation);
+      return;
+    }
     // More than the kernel's queue holds waits here, so that a completion always has a place.
     if (in_flight_ >= capacity_) {
       waiting_.push_back(&operation);
@@ -253,6 +290,8 @@ class UringRing final : public Ring {
   unsigned in_flight_ = 0;
   std::deque<Operation*> waiting_;
   __kernel_timespec poll_limit_{};
+  std::vector<int> by_syscalls_;  // descriptors of files whose requests the threads carry out
+  std::optional<SyscallThreads> threads_;
 };
 
 }  // namespace

@@ -8,11 +8,7 @@
 
 namespace io {
 
-#ifdef IMGTOOL_NO_URING
-inline constexpr bool uring_is_built = false;
-#else
-inline constexpr bool uring_is_built = true;
-#endif
+extern const bool uring_is_built;
 
 // Null, with the reason in `why_not`, where the kernel has no usable io_uring (too old, forbidden
 // by sysctl io_uring_disabled or a container's seccomp profile) or this build has none.

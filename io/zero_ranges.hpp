@@ -1,4 +1,4 @@
-// A filter for those who know what of a disk nobody uses: it reads as zeros, and is not read.
+// A filter for those who know what of a disk is free: that reads as zeros, and is not read.
 #pragma once
 
 #include <vector>

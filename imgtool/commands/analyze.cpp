@@ -2,24 +2,23 @@
 #include <algorithm>
 #include <thread>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
-#include <nlohmann/json.hpp>
 
-#include "formats/facts.hpp"
-#include "formats/image.hpp"
-#include "imgtool/analyze_report.hpp"
+#include "formats/images/facts.hpp"
+#include "formats/images/image.hpp"
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/disk_picture.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/job.hpp"
-#include "imgtool/output_path.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/text_output.hpp"
-#include "imgtool/unused_space.hpp"
+#include "imgtool/jobs/job.hpp"
+#include "imgtool/jobs/output_path.hpp"
+#include "imgtool/jobs/unused_space.hpp"
+#include "imgtool/reports/analyze_report.hpp"
+#include "imgtool/reports/disk_picture.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/text_output.hpp"
 #include "io/error.hpp"
 #include "io/output_file.hpp"
 
@@ -30,14 +29,14 @@ struct AnalyzeOptions {
   std::string path;
   formats::OpenOptions open;
   bool deep = false;
+  bool trust_maps = false;
   bool force = false;
   std::optional<std::string> html;
   std::optional<std::string> svg;
   JobOptions job;
 };
 
-Qcow2Analysis analyze_qcow2(const std::string& path) {
-  const io::File file(path, O_RDONLY);
+Qcow2Analysis analyze_qcow2(const io::File& file) {
   Qcow2Analysis found;
   found.cluster_size = formats::qcow2::read_header(file).geometry.cluster_size();
   // What is damaged there is for check to tell; here it is a number that is missing.
@@ -51,12 +50,12 @@ Qcow2Analysis analyze_qcow2(const std::string& path) {
   return found;
 }
 
-// Past the page cache, where nobody needs it afterwards; all else that is read here is small, and
+// Past the page cache, where it is not needed afterwards; all else that is read here is small, and
 // some of it is read twice.
 void read_all_data(io::Ring& ring, const AnalyzeOptions& o, formats::OpenOptions open,
-                   formats::StorageMap& map) {
+                   const io::File& file, formats::StorageMap& map) {
   open.page_cache = formats::PageCache::bypassed;
-  const auto image = formats::open_image(ring, o.path, open);
+  const auto image = formats::open_image(ring, file.reopened(), open);
   Progress progress({o.path}, o.job);
   progress.begin(io::Phase::read, 0, map.total(io::ExtentKind::data));
   const auto read = [&](std::uint64_t bytes) {
@@ -64,12 +63,12 @@ void read_all_data(io::Ring& ring, const AnalyzeOptions& o, formats::OpenOptions
     progress.tick();
   };
   formats::find_stored_zeros(ring, *image, map, read, stop_flag());
-  if (stop_flag().load() != 0) throw io::Error(io::ErrorKind::cancelled, o.path, "stopped");
+  io::throw_if_stopped(stop_flag(), o.path);
   progress.end(io::Phase::read, 0);
   progress.finish();
 }
 
-// Broken content does not keep anybody from learning the rest.
+// Broken content does not keep the rest from being reported.
 void add_prospects(io::Ring& ring, io::Source& image, io::WorkerPool& workers,
                    ImageAnalysis& analysis) {
   try {
@@ -122,19 +121,22 @@ ImageAnalysis analyze(const AnalyzeOptions& o, Pages& pages) {
   analysis.path = o.path;
   analysis.format = image->format();
   analysis.deep = o.deep;
-  analysis.file_size = io::File(o.path, O_RDONLY).size();
-  analysis.allocated = formats::read_facts(o.path, image->format(), false).front().allocated_size;
+  const io::File& file = *image->files().front();
+  const io::FileStatus status = file.status();
+  analysis.file_size = status.size;
+  analysis.block_device = status.kind == io::FileKind::block_device;
+  analysis.allocated = formats::allocated_size_of(file);
   analysis.map = formats::stored_map(*image);
-  if (o.deep) read_all_data(*ring, o, open, analysis.map);
+  if (o.deep) read_all_data(*ring, o, open, file, analysis.map);
   formats::DiskView disk(*ring, *image, &stop_flag());
-  analysis.block_device = io::status_of(o.path).kind == io::FileKind::block_device;
   formats::FreeSpaceOptions options;
+  options.trust_maps = o.trust_maps;
   options.in_use = parts_in_use(inventory, o.path);
   if (const auto* device = inventory.find_path(o.path)) {
     options.sector_size = device->logical_sector_bytes;
   }
   analysis.disk = formats::analyze(disk, analysis.map, options);
-  if (image->format() == formats::Format::qcow2) analysis.qcow2 = analyze_qcow2(o.path);
+  if (image->format() == formats::Format::qcow2) analysis.qcow2 = analyze_qcow2(file);
   add_prospects(*ring, *image, workers, analysis);
   return analysis;
 }
@@ -156,6 +158,7 @@ int run_analyze(const Arguments& arguments) {
   line.argument("IMAGE", o.path, "image or disk to look into");
   image_options(line, o.open);
   line.option("deep", flag_into(o.deep), "read all that is stored, to find the zeros in it");
+  trust_maps_option(line, o.trust_maps);
   line.option("html", text_into(o.html, "FILE"),
               "write a page that shows the map of the disk as a picture");
   line.option("svg", text_into(o.svg, "FILE"), "write that picture alone");

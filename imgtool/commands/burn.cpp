@@ -6,21 +6,26 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
-#include "formats/bmap/source.hpp"
-#include "imgtool/block_map.hpp"
-#include "imgtool/burn_job.hpp"
-#include "imgtool/burn_report.hpp"
+#include "formats/images/bmap/source.hpp"
+#include "imgtool/cli/confirm.hpp"
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/confirm.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/image_source.hpp"
-#include "imgtool/job.hpp"
-#include "imgtool/journal_file.hpp"
-#include "imgtool/output_path.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/jobs/block_map.hpp"
+#include "imgtool/jobs/burn_job.hpp"
+#include "imgtool/jobs/device_words.hpp"
+#include "imgtool/jobs/disk_survey.hpp"
+#include "imgtool/jobs/image_digest.hpp"
+#include "imgtool/jobs/image_source.hpp"
+#include "imgtool/jobs/job.hpp"
+#include "imgtool/jobs/journal_file.hpp"
+#include "imgtool/jobs/output_path.hpp"
+#include "imgtool/reports/burn_report.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/human.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 #include "io/skip_holes.hpp"
 
 namespace imgtool {
@@ -32,16 +37,23 @@ struct BurnOptions {
   formats::OpenOptions opening;
   bool yes = false;
   VerifyMode verify = VerifyMode::full;
-  std::optional<ExpectedDigest> digest;
+  std::string digest;  // ALGORITHM:HEX, auto, or nothing
   std::optional<std::string> mapfile;
   bool resume = false;
   bool skip_holes = false;
   std::string bmap = "auto";
-  TableOptions table;
+  PartitionTableOptions table;
   BurnTargetOptions target;
   TuningOptions tuning;
   JobOptions job;
 };
+
+OptionValue digest_or_auto_into(std::string& variable) {
+  return {.placeholder = "ALGORITHM:HEX|auto", .set = [&variable](const std::string& word) {
+            if (word != "auto") (void)parse_digest(word);
+            variable = word;
+          }};
+}
 
 void describe(CommandLine& line, BurnOptions& o) {
   line.argument("IMAGE", o.image, "image to write, of any format; - is standard input");
@@ -55,8 +67,9 @@ void describe(CommandLine& line, BurnOptions& o) {
               "read back all of it, a sixteenth and both ends, or nothing");
   line.option("expect-serial", texts_into(o.target.expected_serials, "SERIAL"),
               "refuse a target with another serial number; once for each target");
-  line.option("digest", digest_into(o.digest),
-              "what the image's content must be; checked before the first MiB is written");
+  line.option("digest", digest_or_auto_into(o.digest),
+              "what the image must be: its file, or its content, checked before the first MiB is "
+              "written; auto is the sum beside it (IMAGE.sha256, SHA256SUMS)");
   line.option("mapfile", text_into(o.mapfile, "FILE"),
               "note here what is done, as ddrescue does, for --resume");
   line.option("resume", flag_into(o.resume), "go on where --mapfile says the last run stopped");
@@ -80,6 +93,10 @@ void describe(CommandLine& line, BurnOptions& o) {
               "the image is an ISO, in any case, or not at all");
   line.option("grow-last", flag_into(o.table.grow_last),
               "extend the last partition to the end of the disk (not the file system in it)");
+  line.option("force-partition", flag_into(o.table.any_place),
+              "burn a whole disk's image to a partition, or a partition's to a whole disk");
+  line.option("allow-truncated", flag_into(o.table.allow_truncated),
+              "burn an image that ends before its partitions do, with zeros for what is missing");
   line.option("direct",
               choice_into(o.target.direct,
                           {{"auto", Direct::automatic}, {"on", Direct::on}, {"off", Direct::off}}),
@@ -101,7 +118,23 @@ void describe(CommandLine& line, BurnOptions& o) {
   line.example("curl -s https://host/golden.img.gz | imgtool burn --yes - /dev/sdb", "from a pipe");
 }
 
+// What dd and downloaders take, told apart from a file of that name.
+void check_image_name(const BurnOptions& o) {
+  if (io::exists(o.image)) return;
+  if (o.image.starts_with("if=") || o.image.starts_with("of=")) {
+    throw UsageError("burn: the words of dd are not known here; imgtool burn IMAGE TARGET");
+  }
+  if (o.image.starts_with("http://") || o.image.starts_with("https://")) {
+    throw UsageError(fmt::format("burn: an address cannot be read; curl -fL {} | imgtool burn - {}",
+                                 o.image, o.targets.front()));
+  }
+}
+
 void check(const BurnOptions& o) {
+  check_image_name(o);
+  if (o.digest == "auto" && o.image == "-") {
+    throw UsageError("burn: --digest auto needs an image with a name, not -");
+  }
   if (o.resume && !o.mapfile) throw UsageError("burn: --resume needs --mapfile FILE");
   if (o.table.grow_last && o.table.relocate == RelocateGpt::never) {
     throw UsageError("burn: --grow-last has to change what --relocate-gpt=never leaves alone");
@@ -141,9 +174,11 @@ std::unique_ptr<io::Source> choose_filter(io::Ring& ring, io::Source& image,
                                           const std::optional<BlockMap>& map, bool skip_holes) {
   using formats::bmap::Unmapped;
   if (map) {
-    return std::make_unique<formats::bmap::BmapSource>(
+    auto source = std::make_unique<formats::bmap::BmapSource>(
         ring, image, map->map, map->path, skip_holes ? Unmapped::skipped : Unmapped::zeros,
         !image.seekable());
+    if (!map->named) source->refuse_data_outside();
+    return source;
   }
   if (skip_holes) return std::make_unique<io::SkipHoles>(image);
   return nullptr;
@@ -151,10 +186,9 @@ std::unique_ptr<io::Source> choose_filter(io::Ring& ring, io::Source& image,
 
 std::vector<std::unique_ptr<BurnTarget>> open_targets(const BurnOptions& o,
                                                       const ImageSource& image,
+                                                      const io::DeviceUsage& usage,
                                                       std::optional<std::uint64_t> size,
                                                       std::optional<std::uint64_t> least_size) {
-  const io::DeviceInventory inventory;
-  const io::DeviceUsage usage(inventory);
   BurnTargetOptions options = o.target;
   options.image_size = size;
   options.least_size = least_size;
@@ -167,20 +201,61 @@ std::vector<std::unique_ptr<BurnTarget>> open_targets(const BurnOptions& o,
       throw UsageError(fmt::format("burn: what is written to {} would be written to {}, too",
                                    other->path(), path));
     }
-    targets.push_back(std::make_unique<BurnTarget>(path, image.paths(), inventory, usage, options));
+    targets.push_back(std::make_unique<BurnTarget>(path, image.paths(), usage, options));
   }
   return targets;
 }
 
-void ask(const BurnOptions& o, const std::vector<std::unique_ptr<BurnTarget>>& targets) {
-  std::vector<std::string> disks;
-  for (const auto& target : targets) {
-    if (target->device()) disks.push_back(target->description());
+// What the image is, what each disk is and holds, and why they may not belong together; the latter
+// goes into `facts_for_report`. Returns once the user agreed.
+void ask(const BurnOptions& o, io::Ring& ring, io::Source& image,
+         const std::vector<std::unique_ptr<BurnTarget>>& targets, BurnFacts& facts_for_report) {
+  const DiskSurvey content = survey(ring, image, true);
+  facts_for_report.content = content.words;
+  facts_for_report.misplaced.resize(targets.size());
+  const std::string name = o.image == "-" ? "standard input" : o.image;
+  std::vector<std::string> facts = {fmt::format(
+      "image: {} ({}{})", name, image.size() ? human_size(*image.size()) : "size unknown",
+      content.words.empty() ? "" : ", " + content.words)};
+  std::size_t disks = 0;
+  for (std::size_t index = 0; index < targets.size(); ++index) {
+    const auto& target = targets[index];
+    if (!target->device()) continue;
+    ++disks;
+    facts.push_back(
+        fmt::format("disk: {}; now {}", target->description(), target->survey_content(ring).words));
+    const std::string reason = misplaced(content, *target->device());
+    facts_for_report.misplaced[index] = reason;
+    if (reason.empty() || o.table.any_place) continue;
+    if (o.yes) {
+      throw io::Error::refusal(target->path(), reason + " (--force-partition burns it)");
+    }
+    facts.push_back("CAREFUL: " + reason);
   }
-  if (disks.empty()) return;
-  confirm(disks.size() == 1 ? "everything on this disk will be overwritten:"
-                            : "everything on these disks will be overwritten:",
-          disks, {.yes = o.yes});
+  if (disks == 0) return;
+  confirm(disks == 1 ? "everything on this disk will be overwritten:"
+                     : "everything on these disks will be overwritten:",
+          facts, {.yes = o.yes, .controlling_terminal = o.image == "-"});
+}
+
+// What --digest asks for; nothing once the file itself was found to have it. A sum that is known
+// to be of the file fails here, before anything is written.
+std::optional<ExpectedDigest> digest_of_content(const BurnOptions& o, io::Ring& ring,
+                                                ImageSource& image, const io::CopyOptions& copy,
+                                                Progress& progress, bool& file_matched) {
+  if (o.digest.empty()) return std::nullopt;
+  const WantedDigest wanted =
+      o.digest == "auto" ? find_digest_beside(o.image) : WantedDigest{parse_digest(o.digest)};
+  // For a raw image both are the same, and the copy computes it on the way.
+  if (o.image == "-" || (image.is_plain() && !wanted.of_file)) return wanted.expected;
+  const std::string found =
+      digest_of_file(ring, o.image, wanted.expected.algorithm, copy, progress, stop_flag());
+  file_matched = found == wanted.expected.hex;
+  if (file_matched) return std::nullopt;
+  if (!wanted.of_file) return wanted.expected;
+  throw io::Error(io::ErrorKind::mismatch, o.image,
+                  fmt::format("its digest is {}, {} says {}; nothing was written", found,
+                              wanted.found_in, wanted.expected.hex));
 }
 
 // With what decides which of the image's bytes are written: a run that goes on has to choose as
@@ -203,14 +278,12 @@ BurnJobOptions job_options(const BurnOptions& o, ImageSource& image,
   for (const auto& target : targets) queues.push_back(target->queue());
   BurnJobOptions options;
   options.copy = choose_copy_options(o.tuning, image.source().size(), queues, image.cluster_size());
+  // Among several targets the straggler detector needs all lanes to tell the slow one.
+  options.copy.adapt_depth = targets.size() == 1;
   options.verify = o.verify;
   options.table = o.table;
   options.check_image = [&image] { image.check_unchanged(); };
-  options.refuse_empty = image.is_raw_pipe();
-  if (o.digest) {
-    options.algorithm = o.digest->algorithm;
-    options.expected_digest = o.digest->hex;
-  }
+  options.refuse_empty = !image.source().seekable();
   return options;
 }
 
@@ -230,26 +303,30 @@ int run_burn(const Arguments& arguments) {
   const auto ring = make_ring(o.job, requests * static_cast<unsigned>(o.targets.size()));
   if (o.target.direct != Direct::off) o.opening.page_cache = formats::PageCache::used_if_warm;
   ImageSource image(*ring, o.image, o.opening, stop_flag());
+  if (const auto size = image.source().size()) image.refuse_empty(*size);
   if (o.mapfile && !image.source().seekable()) {
     throw io::Error(io::ErrorKind::unsupported, o.image,
                     "can be read only from its start, so --mapfile cannot go on in it");
   }
-  const TableStep tables(*ring, o.table);
+  const PartitionTableFit tables(*ring, o.table);
   const auto map = load_block_map(o.bmap, o.image);
   const auto filter = choose_filter(*ring, image.source(), map, o.skip_holes);
   io::Source& content = filter ? *filter : image.source();
-  auto targets = open_targets(o, image, content.size(), tables.least_disk(image.source()));
+  const io::DeviceInventory inventory;
+  const io::DeviceUsage usage(inventory);
+  auto targets = open_targets(o, image, usage, content.size(), tables.least_disk(image.source()));
+  for (const std::string& note : notes_of_doubts(inventory)) complain(terminal_text(note));
   if (image.source().seekable()) {
     for (const auto& target : targets) tables.check(image.source(), true, *target);
   }
-  const BurnJobOptions options = job_options(o, image, targets);
-  ask(o, targets);
+  BurnJobOptions options = job_options(o, image, targets);
+  BurnFacts facts{o.image, o.verify};
+  ask(o, *ring, image.source(), targets, facts);
   std::optional<JournalFile> journal;
   if (o.mapfile) {
     auto others = image.paths();
     others.push_back(o.targets.front());
-    const io::DeviceInventory inventory;
-    check_output_path(*o.mapfile, others, io::DeviceUsage(inventory));
+    check_output_path(*o.mapfile, others, usage);
     const JobIdentity identity{journal_source(*ring, image, map, o.skip_holes),
                                targets.front()->identity_text(), image.source().size().value_or(0)};
     journal.emplace(*o.mapfile, identity, o.resume);
@@ -258,7 +335,15 @@ int run_burn(const Arguments& arguments) {
   Progress progress(o.targets, o.job);
   const auto begin = std::chrono::steady_clock::now();
   if (map) progress.say(fmt::format("block map: {}", map->path));
-  BurnJob job(*ring, content, targets, options, progress, stop_flag());
+  if (const auto digest =
+          digest_of_content(o, *ring, image, options.copy, progress, facts.file_matched)) {
+    options.algorithm = digest->algorithm;
+    options.expected_digest = digest->hex;
+  }
+  std::vector<BurnPlace*> places;
+  places.reserve(targets.size());
+  for (const auto& target : targets) places.push_back(target.get());
+  BurnJob job(*ring, content, places, options, progress, stop_flag());
   if (journal) {
     job.keep_journal(0, journal->journal(), [&](io::Journal&) { journal->save(); });
   }
@@ -269,6 +354,7 @@ int run_burn(const Arguments& arguments) {
     job.run();
   } catch (const io::Error& error) {
     progress.finish();
+    report_stopped_burn(job, targets);
     // A wrong image is no better the second time.
     if (journal && error.kind() != io::ErrorKind::mismatch) {
       targets.front()->keep_for_resume();
@@ -279,10 +365,12 @@ int run_burn(const Arguments& arguments) {
   progress.finish();
   if (journal && job.results().front().error) {
     targets.front()->keep_for_resume();
-    complain(journal->advice());
+    const bool refused = job.results().front().error->kind() == io::ErrorKind::refused;
+    if (!refused) complain(journal->advice());
   }
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  return report_burn({o.image, o.verify, seconds.count()}, job, targets, line.common().json);
+  facts.seconds = seconds.count();
+  return report_burn(facts, job, targets, line.common().json);
 }
 
 }  // namespace imgtool

@@ -3,14 +3,16 @@
 
 #include <fmt/format.h>
 
-#include "imgtool/capture_job.hpp"
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/content_hash.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/job.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/jobs/capture_job.hpp"
+#include "imgtool/jobs/content_hash.hpp"
+#include "imgtool/jobs/job.hpp"
+#include "imgtool/reports/capture_report.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 
 namespace imgtool {
 namespace {
@@ -23,30 +25,37 @@ struct CaptureCommandOptions {
 
 void describe(CommandLine& line, CaptureCommandOptions& o) {
   CaptureOptions& capture = o.capture;
+  capture.target.mode = 0600;  // what a disk holds is its owner's
   line.argument("DEVICE", capture.device, "disk to read; never written to");
-  line.argument("OUT", capture.output, "image to make; - is standard output");
+  line.argument("OUT", capture.output,
+                "image to make, which only its owner can read; - is standard output");
   line.option("length", size_into(capture.length), "only so many bytes from the start");
   line.option("to-last-partition", flag_into(capture.to_last_partition),
-              "only up to the end of the last partition; a GPT's backup is put behind it");
+              "only up to the end of the last partition; a GPT's backup is put behind it. Refused "
+              "when the first MiB behind it or the last 4 MiB of the disk hold something else");
+  line.option("force-cut", flag_into(capture.force_cut),
+              "with --to-last-partition: whatever lies behind it");
   line.option("used", flag_into(capture.used),
               "leave out what no file system on the disk uses: it is not read, and is zeros in the "
               "image. What is damaged, in use, encrypted or unknown is kept whole, and listed");
+  trust_maps_option(line, capture.trust_maps);
   line.option("rescue", flag_into(capture.rescue),
               "where the disk cannot be read, try sector by sector, put zeros for what is lost, "
               "and list it");
+  force_share_option(line, capture.force_share);
   line.option("mapfile", text_into(capture.mapfile, "FILE"),
               "note here what is done and what is lost, as ddrescue does, for --resume");
-  line.option("resume", flag_into(capture.resume),
+  line.option("resume", flag_into(capture.target.resume),
               "go on where --mapfile says the last run stopped");
   line.option("digest", digest_algorithm_into(capture.digest),
               "print this digest of the image's content, computed on the way");
   line.option("bmap-out", text_into(capture.bmap, "FILE"),
               "write the image's block map here: what is not zeros, with checksums, for burn and "
               "for bmaptool copy");
-  output_options(line, capture.target);
+  new_image_options(line, capture.target);
   line.option("threads", threads_into(capture.threads), "threads for compressing");
   add_tuning_options(line, o.tuning);
-  line.force_option(capture.force);
+  line.force_option(capture.target.force);
   line.job_options(o.job);
   line.exit_code(exit_code::refused,
                  "OUT exists, the mapfile belongs to something else, or the end of the last "
@@ -69,7 +78,13 @@ void check(const CaptureOptions& capture, bool json) {
   if (capture.length && capture.to_last_partition) {
     throw UsageError("capture: --length and --to-last-partition both say where to end");
   }
-  if (capture.resume && !capture.mapfile) {
+  if (capture.force_cut && !capture.to_last_partition) {
+    throw UsageError("capture: --force-cut needs --to-last-partition");
+  }
+  if (capture.trust_maps && !capture.used) {
+    throw UsageError("capture: --trust-maps needs --used");
+  }
+  if (capture.target.resume && !capture.mapfile) {
     throw UsageError("capture: --resume needs --mapfile FILE");
   }
   if (to_pipe && capture.mapfile) {
@@ -92,9 +107,10 @@ int run_capture(const Arguments& arguments) {
   check(o.capture, line.common().json);
 
   const auto ring = make_ring(o.job, 64);
-  CaptureJob job(*ring, o.capture, o.tuning);
+  CaptureJob job(*ring, o.capture, o.tuning, stop_flag());
   Progress progress({o.capture.device}, o.job);
   if (const auto warning = job.warning(); !warning.empty()) progress.say(warning);
+  if (!job.cut_short().empty()) progress.say(job.cut_short());
   if (!job.space_warning().empty()) progress.say(job.space_warning());
   const auto begin = std::chrono::steady_clock::now();
   try {

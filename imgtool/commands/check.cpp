@@ -1,17 +1,21 @@
 // imgtool check: whether a qcow2 image is consistent, with qemu-img's JSON keys and exit codes.
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "formats/probe.hpp"
-#include "formats/qcow2/check.hpp"
-#include "formats/qcow2/repair.hpp"
+#include "formats/images/probe.hpp"
+#include "formats/images/qcow2/check.hpp"
+#include "formats/images/qcow2/free_clusters.hpp"
+#include "formats/images/qcow2/repair.hpp"
+#include "formats/images/qcow2/snapshot_repair.hpp"
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/escape.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 #include "io/error.hpp"
+#include "io/image_lock.hpp"
 
 namespace imgtool {
 namespace {
@@ -43,7 +47,7 @@ enum class Repair : std::uint8_t { none, leaks, all };
 
 void print_as_json(const std::string& path, const Outcome& outcome) {
   const CheckResult& result = outcome.result;
-  nlohmann::ordered_json json;
+  Json json;
   const auto put = [&json](const char* key, std::uint64_t value) {
     if (value != 0) json[key] = value;
   };
@@ -98,10 +102,18 @@ bool only_flags(const CheckResult& result) {
   return result.errors == 0 && result.leaks == 0 && result.corruptions == result.wrong_flags;
 }
 
+// They are given new places, so all refcounts have to be right.
+bool only_snapshots(const CheckResult& result) {
+  return result.errors == 0 && result.corruptions == result.incomplete_snapshots &&
+         result.corruptions > 0;
+}
+
 // One round of repairs; false when there is nothing to be done in this scope.
 bool repair_once(const io::File& file, Repair repair, const CheckResult& found) {
   if (found.clean()) return false;
-  if (repair == Repair::all) {
+  if (repair == Repair::all && only_snapshots(found)) {
+    formats::qcow2::complete_snapshots(file);
+  } else if (repair == Repair::all) {
     formats::qcow2::repair(file, RepairScope::all, stop_flag());
   } else {
     formats::qcow2::repair(file, only_flags(found) ? RepairScope::flags : RepairScope::leaks,
@@ -112,17 +124,18 @@ bool repair_once(const io::File& file, Repair repair, const CheckResult& found) 
 
 // Checks again after each round: right refcounts can bring wrong flags to light.
 Outcome check_and_repair(const io::File& file, Repair repair, const ProblemSink& tell) {
-  constexpr int most_rounds = 3;
-  const auto tell_nobody = [](const std::string&) {};
+  constexpr int most_rounds = 4;
+  const auto tell_nothing = [](const std::string&) {};
   Outcome outcome{formats::qcow2::check(file, tell, stop_flag())};
   if (repair == Repair::none) return outcome;
   const CheckResult before = outcome.result;
   for (int round = 0; round < most_rounds; ++round) {
     if (!repair_once(file, repair, outcome.result)) break;
-    outcome.result = formats::qcow2::check(file, tell_nobody, stop_flag());
+    outcome.result = formats::qcow2::check(file, tell_nothing, stop_flag());
   }
   if (outcome.result.errors == 0 && outcome.result.corruptions == 0) {
     formats::qcow2::mark_clean(file);
+    formats::qcow2::release_free_clusters(file, stop_flag());
   }
   outcome.corruptions_fixed = decrease(before.corruptions, outcome.result.corruptions);
   outcome.leaks_fixed = decrease(before.leaks, outcome.result.leaks);
@@ -130,14 +143,18 @@ Outcome check_and_repair(const io::File& file, Repair repair, const ProblemSink&
 }
 
 Outcome check(const std::string& path, std::optional<formats::Format> format, Repair repair,
-              bool json) {
+              bool force_share, bool json) {
   const io::File file(path, repair == Repair::none ? O_RDONLY : O_RDWR);
   if (!format) format = formats::probe(file);
   if (*format != formats::Format::qcow2) {
     throw io::Error(io::ErrorKind::unsupported, path,
                     fmt::format("is {}, which cannot be checked", name_of(*format)));
   }
-  if (repair != Repair::none) formats::qcow2::lock_for_writing(file);
+  if (repair != Repair::none) {
+    io::lock_image(file, io::ImageUse::writing);
+  } else if (!force_share) {
+    io::lock_image(file, io::ImageUse::reading, way_past_lock);
+  }
   return check_and_repair(file, repair, [json](const std::string& problem) {
     json ? complain(problem) : print(terminal_text(problem) + '\n');
   });
@@ -149,7 +166,7 @@ int run_check(const Arguments& arguments) {
   std::string path;
   std::optional<formats::Format> format;
   Repair repair = Repair::none;
-  OutputFormat output = OutputFormat::human;
+  AnswerFormat output = AnswerFormat::human;
   CommandLine line("check",
                    "Checks whether a qcow2 image is consistent: refcounts against what is used, "
                    "every table entry, and what is past the end of the file. Content and the "
@@ -160,8 +177,11 @@ int run_check(const Arguments& arguments) {
   line.option(
       "repair,r",
       choice_into(repair, {{"none", Repair::none}, {"leaks", Repair::leaks}, {"all", Repair::all}}),
-      "mend refcounts that are too high, or everything that can be mended");
-  output_option(line, output);
+      "mend refcounts that are too high, or everything that can be mended; the file gives back the "
+      "room that is free then");
+  bool force_share = false;
+  force_share_option(line, force_share);
+  answer_format_option(line, output);
   line.exit_code(clean_code, "no errors");
   line.exit_code(failed_code, "the check could not be completed");
   line.exit_code(corrupt_code, "corruptions were found, or wrong usage");
@@ -171,9 +191,12 @@ int run_check(const Arguments& arguments) {
   line.example("imgtool check --json golden.qcow2", "for a script written for qemu-img");
   if (const auto exit = line.parse(arguments)) return *exit;
 
-  const bool json = line.common().json || output == OutputFormat::json;
+  if (force_share && repair != Repair::none) {
+    throw UsageError("check: --force-share only reads, and --repair writes");
+  }
+  const bool json = line.common().json || output == AnswerFormat::json;
   try {
-    const Outcome outcome = check(path, format, repair, json);
+    const Outcome outcome = check(path, format, repair, force_share, json);
     json ? print_as_json(path, outcome) : print_as_text(outcome);
     return code_of(outcome.result);
   } catch (const io::Error& error) {

@@ -3,13 +3,13 @@
 
 #include <fmt/format.h>
 
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/image_source.hpp"
-#include "imgtool/job.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/jobs/image_source.hpp"
+#include "imgtool/jobs/job.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 #include "io/comparer.hpp"
 #include "io/error.hpp"
 
@@ -34,7 +34,7 @@ struct CompareArguments {
 };
 
 struct Answer {
-  // Of a stream that was not read to its end: unknown.
+  // Unknown for a stream that was not read to its end.
   std::optional<std::uint64_t> size_a;
   std::optional<std::uint64_t> size_b;
   bool sizes_matter = false;
@@ -122,19 +122,24 @@ int run_compare(const Arguments& arguments) {
               "the internal snapshot of A with this id or name");
   line.option("follow-references", flag_into(follow_references),
               "open the files that the images name");
+  bool force_share = false;
+  force_share_option(line, force_share);
   line.option("strict,s", flag_into(wanted.strict), "images of different sizes differ");
   line.option("limit", count_into(wanted.limit, 1), "stop after so many differences");
   line.job_options(wanted.job);
   line.exit_code(same_code, "same content");
   line.exit_code(differ_code, "different content");
   line.exit_code(open_error_code, "an image cannot be opened, or wrong usage");
-  line.exit_code(refused_code, "an image needs --follow-references");
+  line.exit_code(refused_code,
+                 "an image needs --follow-references, or another program writes to it");
   line.exit_code(read_error_code, "an image cannot be read, or the answer not be written");
   line.example("imgtool compare golden.qcow2 golden.img", "after a conversion");
   line.example("imgtool compare --follow-references overlay.qcow2 base.qcow2",
                "what an overlay changed");
   if (const auto exit = line.parse(arguments)) return *exit;
   wanted.image_a.follow_references = wanted.image_b.follow_references = follow_references;
+  wanted.image_a.force_share = wanted.image_b.force_share = force_share;
+  wanted.image_a.way_past_lock = wanted.image_b.way_past_lock = way_past_lock;
   wanted.image_a.page_cache = wanted.image_b.page_cache = formats::PageCache::used_if_warm;
 
   const bool json = line.common().json;

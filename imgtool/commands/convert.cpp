@@ -4,14 +4,16 @@
 
 #include <fmt/format.h>
 
+#include "imgtool/cli/confirm.hpp"
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/confirm.hpp"
-#include "imgtool/content_hash.hpp"
-#include "imgtool/convert_job.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/jobs/content_hash.hpp"
+#include "imgtool/jobs/convert_job.hpp"
+#include "imgtool/reports/convert_report.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 
 namespace imgtool {
 namespace {
@@ -42,7 +44,7 @@ void describe(CommandLine& line, ConvertCommandOptions& o) {
   line.argument("DST", convert.output, "image to make, or disk to overwrite; - is standard output");
   image_options(line, convert.open);
   convert.target.takes_backing = true;
-  output_options(line, convert.target);
+  new_image_options(line, convert.target);
   backing_options(line, convert.target);
   line.option("sparse-size,S", hole_size_into(convert.target.smallest_hole),
               "raw: shorter runs of zeros are written; 0 makes no holes at all");
@@ -55,6 +57,7 @@ void describe(CommandLine& line, ConvertCommandOptions& o) {
       "drop-free", flag_into(convert.drop_free),
       "leave out what no file system in SRC uses: it is not read, and is zeros in DST. What "
       "is damaged, in use, encrypted or unknown is kept whole, and listed");
+  trust_maps_option(line, convert.trust_maps);
   line.option("digest", digest_algorithm_into(convert.digest),
               "print this digest of the disk's content, computed on the way");
   line.option(
@@ -97,19 +100,25 @@ int run(CommandLine& line, ConvertCommandOptions& o) {
     target.smallest_hole = 4 * io::KiB;
     target.creation.emplace_back("preallocation=full");
   }
+  if (o.convert.trust_maps && !o.convert.drop_free) {
+    throw UsageError("--trust-maps needs --drop-free");
+  }
   const bool json = line.common().json;
   if (o.convert.output == "-" && json) {
     throw UsageError("--json and the image (-) both want standard output");
   }
   const auto ring = make_ring(o.job, 64);
-  ConvertJob job(*ring, o.convert);
+  ConvertJob job(*ring, o.convert, stop_flag());
   ask(job, o.yes);
   const std::string warning = job.check_space();
   Progress progress({o.convert.output}, o.job);
   if (!warning.empty()) progress.say(warning);
   if (const auto note = note_of(job.left_behind()); !note.empty()) progress.say(note);
+  const std::string cut_short = job.cut_short();
+  if (!cut_short.empty()) progress.say(cut_short);
   const auto begin = std::chrono::steady_clock::now();
   job.run(progress);
+  if (job.cut_short() != cut_short) progress.say(job.cut_short());
   progress.finish();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   report_conversion(job, seconds.count(), json);
@@ -147,9 +156,7 @@ int run_compress(const Arguments& arguments) {
                "the same without deleted files and other free space");
   if (const auto exit = line.parse(arguments)) return *exit;
   o.convert.target.compress = true;
-  if (!o.convert.target.format && !o.convert.output.ends_with(".zst")) {
-    o.convert.target.format = formats::Format::qcow2;
-  }
+  o.convert.target.default_format = formats::Format::qcow2;
   return run(line, o);
 }
 

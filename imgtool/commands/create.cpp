@@ -4,20 +4,20 @@
 #include <string>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "imgtool/backing_file.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/escape.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/human.hpp"
-#include "imgtool/image_output.hpp"
-#include "imgtool/job.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/jobs/backing_file.hpp"
+#include "imgtool/jobs/image_output.hpp"
+#include "imgtool/jobs/job.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/human.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/usage_error.hpp"
+#include "io/devices/system_roots.hpp"
 #include "io/error.hpp"
-#include "io/system_roots.hpp"
 #include "io/task_group.hpp"
 
 namespace imgtool {
@@ -58,9 +58,7 @@ void write_zeros(io::Ring& ring, ImageOutput& output, std::uint64_t size, Progre
   const std::uint64_t step = preallocates ? piece : std::max<std::uint64_t>(size, 1);
   progress.begin(io::Phase::write, 0, size);
   for (std::uint64_t at = 0; at < size; at += step) {
-    if (stop_flag().load() != 0) {
-      throw io::Error(io::ErrorKind::cancelled, output.plan().path, "stopped");
-    }
+    io::throw_if_stopped(stop_flag(), output.plan().path);
     const io::ByteRange range{at, std::min(step, size - at)};
     io::run_task(ring, output.target().zero(range), [&] { progress.tick(); });
     progress.completed(io::Phase::write, 0, range.length);
@@ -74,19 +72,25 @@ std::uint64_t create(CreateCommandOptions& o) {
   io::WorkerPool workers(1);
   std::optional<std::uint64_t> size;
   if (o.size_word) size = parse_size(*o.size_word);
-  // Before the backing file is known there is nothing to compare sizes with.
-  OutputPlan plan = plan_output(o.target, o.path, size.value_or(0));
-  if (plan.format == formats::Format::zst) {
-    throw UsageError("create: nothing can be written into a zst file later; use raw or qcow2");
-  }
+  std::optional<BackingFile> backing;
+  std::optional<BackingReference> reference;
   std::vector<std::string> sources;
-  if (o.target.backing) {
-    BackingFile backing(*ring, o.target, plan, o.follow_references, workers);
-    sources = backing.paths();
-    if (!size) size = backing.image().size();
+  if (const auto choice = backing_choice(o.target, o.path)) {
+    formats::OpenOptions open;
+    open.follow_references = o.follow_references;
+    open.workers = &workers;
+    backing.emplace(*ring, *choice, o.path, open);
+    reference = backing->reference();
+    sources = backing->paths();
+    if (!size) size = backing->image().size();
   }
   if (!size) throw UsageError("create: SIZE is missing");
-  check_plan(plan, size);
+  const OutputPlan plan = plan_output(o.target, o.path, size, reference);
+  if (formats::is_stream(plan.format)) {
+    throw UsageError(
+        fmt::format("create: nothing can be written into a {} file later; use raw or qcow2",
+                    formats::name_of(plan.format)));
+  }
   if (o.path == "-") throw UsageError("create: an image needs a file");
   if (io::exists(o.path) && io::status_of(o.path).kind != io::FileKind::regular) {
     throw io::Error(io::ErrorKind::refused, o.path, "is not a regular file");

@@ -1,13 +1,12 @@
 // imgtool devices: the disks of this machine, and what uses each of them.
 #include <unistd.h>
 
-#include <nlohmann/json.hpp>
-
 #include "imgtool/command.hpp"
-#include "imgtool/device_report.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/text_output.hpp"
+#include "imgtool/reports/device_report.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/text_output.hpp"
 
 namespace imgtool {
 
@@ -31,7 +30,7 @@ int run_devices(const Arguments& arguments) {
   const io::DeviceUsage usage(inventory);
   const auto devices = listed_devices(inventory, all);
   if (line.common().json) {
-    auto list = nlohmann::ordered_json::array();
+    auto list = Json::array();
     for (const io::BlockDevice* device : devices) {
       list.push_back(device_document(*device, usage));
     }

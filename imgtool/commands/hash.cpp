@@ -1,15 +1,15 @@
 // imgtool hash IMAGE
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/content_hash.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/image_source.hpp"
-#include "imgtool/job.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
+#include "imgtool/jobs/content_hash.hpp"
+#include "imgtool/jobs/image_source.hpp"
+#include "imgtool/jobs/job.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
 
 namespace imgtool {
 
@@ -38,7 +38,8 @@ int run_hash(const Arguments& arguments) {
   ImageSource image(*ring, path, opening, stop_flag());
   Progress progress({path}, job);
   const auto options = choose_copy_options(tuning, image.source().size(), {}, image.cluster_size());
-  const ContentHash hash = hash_content(*ring, image.source(), algorithm, options, progress);
+  const ContentHash hash =
+      hash_content(*ring, image.source(), algorithm, options, progress, stop_flag());
   image.check_unchanged();
   progress.finish();
   if (line.common().json) {
@@ -47,7 +48,7 @@ int run_hash(const Arguments& arguments) {
                 {"algorithm", io::digest_name(algorithm)},
                 {"digest", hash.hex}});
   } else {
-    print(digest_line(hash.hex, path));
+    print(digest_to_print(hash.hex, path));
   }
   return 0;
 }

@@ -1,20 +1,21 @@
 // imgtool info: what an image says about itself, with qemu-img's JSON keys.
+#include <fcntl.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "formats/facts.hpp"
-#include "formats/reference.hpp"
+#include "formats/images/facts.hpp"
+#include "formats/images/reference.hpp"
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/escape.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/human.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/report.hpp"
+#include "imgtool/jobs/image_source.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/human.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
 
 namespace imgtool {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using formats::ImageFacts;
 using formats::Qcow2Facts;
 using formats::qcow2::Bitmap;
@@ -209,21 +210,22 @@ int run_info(const Arguments& arguments) {
   std::string path;
   std::optional<formats::Format> format;
   bool backing_chain = false;
-  OutputFormat output = OutputFormat::human;
+  AnswerFormat output = AnswerFormat::human;
   CommandLine line("info", "Shows what IMAGE says about itself, with the JSON keys of qemu-img.");
   line.argument("IMAGE", path, "image to look at; only its headers are read");
   line.option("format,f", format_into(format),
               "format of the image (default: its content decides)");
   line.option("backing-chain", flag_into(backing_chain),
               "open the backing files that the image names, and show them too");
-  output_option(line, output);
+  answer_format_option(line, output);
   line.exit_code(exit_code::refused, "the name of a backing file is not that of a local file");
   line.example("imgtool info golden.qcow2", "size, format and backing file of an image");
   line.example("imgtool info --json --backing-chain overlay.qcow2", "of all images below it, too");
   if (const auto exit = line.parse(arguments)) return *exit;
 
   const auto chain = formats::read_facts(path, format, backing_chain);
-  if (line.common().json || output == OutputFormat::json) {
+  for (const ImageFacts& facts : chain) note_writers(io::File(facts.path, O_RDONLY));
+  if (line.common().json || output == AnswerFormat::json) {
     print_as_json(chain, backing_chain);
     return exit_code::done;
   }

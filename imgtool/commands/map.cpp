@@ -4,11 +4,12 @@
 
 #include <fmt/format.h>
 
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
+#include "imgtool/jobs/image_source.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
 #include "io/error.hpp"
 
 namespace imgtool {
@@ -103,9 +104,7 @@ bool continues(const Placement& a, const Placement& b) {
 void list(formats::Image& image, io::ByteRange wanted, MapPrinter& printer) {
   std::optional<Placement> held;
   for (std::uint64_t offset = wanted.offset; offset < wanted.end();) {
-    if (stop_flag().load() != 0) {
-      throw io::Error(io::ErrorKind::cancelled, image.name(), "stopped");
-    }
+    io::throw_if_stopped(stop_flag(), image.name());
     Placement next = image.placement_at(offset);
     next.range.length = std::min(next.range.length, wanted.end() - offset);
     offset += next.range.length;
@@ -136,7 +135,7 @@ void print_map(formats::Image& image, io::ByteRange wanted, bool json) {
 
 int run_map(const Arguments& arguments) {
   MapOptions options;
-  OutputFormat output = OutputFormat::human;
+  AnswerFormat output = AnswerFormat::human;
   options.image.layout_only = true;
   CommandLine line("map",
                    "Lists how the content of IMAGE is stored, with the JSON keys of qemu-img. "
@@ -146,13 +145,14 @@ int run_map(const Arguments& arguments) {
   image_options(line, options.image);
   line.option("start-offset", size_into(options.start_offset), "where to begin");
   line.option("max-length", size_into(options.max_length), "how much to look at");
-  output_option(line, output);
+  answer_format_option(line, output);
   line.example("imgtool map --json golden.qcow2", "for a script written for qemu-img");
   line.example("imgtool map --start-offset 1G --max-length 1M golden.qcow2", "a part of it");
   if (const auto exit = line.parse(arguments)) return *exit;
 
   const io::MadeRing made = io::make_ring({});
   const auto image = formats::open_image(*made.ring, options.path, options.image);
+  if (options.image.force_share) note_writers(*image);
   if (!image->seekable()) {
     throw io::Error(
         io::ErrorKind::unsupported, options.path,
@@ -161,7 +161,7 @@ int run_map(const Arguments& arguments) {
   const std::uint64_t size = *image->size();
   const std::uint64_t start = std::min(options.start_offset, size);
   const std::uint64_t length = std::min(options.max_length.value_or(size), size - start);
-  print_map(*image, {start, length}, line.common().json || output == OutputFormat::json);
+  print_map(*image, {start, length}, line.common().json || output == AnswerFormat::json);
   return exit_code::done;
 }
 

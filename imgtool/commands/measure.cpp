@@ -7,17 +7,19 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "formats/forecast.hpp"
+#include "formats/images/forecast.hpp"
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/disk_space.hpp"
-#include "imgtool/human.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/job.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/unused_space.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/jobs/disk_space.hpp"
+#include "imgtool/jobs/image_source.hpp"
+#include "imgtool/jobs/job.hpp"
+#include "imgtool/jobs/unused_space.hpp"
+#include "imgtool/reports/unused_space_report.hpp"
+#include "imgtool/terminal/human.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 #include "io/error.hpp"
 
 namespace imgtool {
@@ -25,42 +27,55 @@ namespace {
 
 constexpr unsigned default_samples = 1024;
 
-using Json = nlohmann::ordered_json;
-
 struct MeasureOptions {
   std::optional<std::string> source;
   std::optional<std::uint64_t> size;
   formats::OpenOptions open;
   OutputOptions target;
   bool drop_free = false;
+  bool trust_maps = false;
   std::optional<unsigned> samples;
-  OutputFormat output = OutputFormat::human;
+  AnswerFormat output = AnswerFormat::human;
   JobOptions job;
 };
 
-formats::Forecast measure(MeasureOptions& o) {
+struct Measured {
+  formats::Forecast forecast;
+  // With drop_free: what of the disk is left out.
+  std::optional<Json> left_out{};
+  std::string left_out_in_words{};
+};
+
+Measured measure(MeasureOptions& o) {
   const auto ring = make_ring(o.job, 64);
   io::WorkerPool workers(std::max(std::thread::hardware_concurrency(), 1U));
   o.open.workers = &workers;
   std::unique_ptr<formats::Image> source;
   if (o.source) source = formats::open_image(*ring, *o.source, o.open);
+  if (source && o.open.force_share) note_writers(*source);
   const auto size = source ? source->size() : o.size;
   const OutputPlan plan = plan_output(o.target, "", size);
-  check_plan(plan, size);
+  if (plan.format == formats::Format::xz) {
+    throw UsageError("measure: what xz makes of it is not sampled; -O gz or -O zst tell more");
+  }
   const formats::StoredForm form = stored_form(plan);
-  if (!source) return formats::forecast_for_size(*size, form);
+  if (!source) return {formats::forecast_for_size(*size, form)};
   if (!source->seekable()) {
     throw io::Error(io::ErrorKind::unsupported, *o.source, "cannot be sampled: it is a stream");
   }
+  Measured measured;
   std::unique_ptr<io::ZeroRanges> used;
   if (o.drop_free) {
-    used = find_unused_space(*ring, *source, *o.source)
-               ->filter(*source, io::align_up(source->cluster_size(), io::buffer_alignment));
+    const auto unused = find_unused_space(*ring, *source, *o.source, o.trust_maps);
+    used = unused->filter(*source, io::align_up(source->cluster_size(), io::buffer_alignment));
+    measured.left_out = unused_space_document(unused->found(), *size);
+    measured.left_out_in_words = unused_space_in_words(unused->found(), *size);
   }
   io::Source& content = used ? static_cast<io::Source&>(*used) : *source;
-  if (!form.codec) return formats::forecast_by_extents(content, form);
-  return formats::forecast_by_samples(*ring, content, form, workers,
-                                      o.samples.value_or(default_samples));
+  measured.forecast = form.codec ? formats::forecast_by_samples(*ring, content, form, workers,
+                                                                o.samples.value_or(default_samples))
+                                 : formats::forecast_by_extents(content, form);
+  return measured;
 }
 
 // An empty disk has nothing to be opened, nor to be looked at.
@@ -70,13 +85,15 @@ void refuse_options_of_a_source(const MeasureOptions& o) {
       {o.open.format.has_value(), "--format"},
       {!o.open.snapshot.empty(), "--snapshot"},
       {o.open.follow_references, "--follow-references"},
+      {o.open.force_share, "--force-share"},
       {o.samples.has_value(), "--samples"}};
   for (const auto& [is_given, name] : given) {
     if (is_given) throw UsageError(fmt::format("measure: {} needs SRC", name));
   }
 }
 
-Json describe(const formats::Forecast& forecast) {
+Json describe(const Measured& measured) {
+  const formats::Forecast& forecast = measured.forecast;
   Json document;
   document["required"] = forecast.most;
   document["fully-allocated"] = forecast.fully_allocated;
@@ -86,6 +103,7 @@ Json describe(const formats::Forecast& forecast) {
                             {"most", forecast.most},
                             {"confidence", 0.99}};
   }
+  if (measured.left_out) document["left-out"] = *measured.left_out;
   return document;
 }
 
@@ -110,13 +128,14 @@ int run_measure(const Arguments& arguments) {
   line.argument("SRC", o.source, "image or disk that is to be converted");
   line.option("size", size_into(o.size), "instead of SRC: an empty disk of this size");
   image_options(line, o.open);
-  output_options(line, o.target);
+  new_image_options(line, o.target);
   line.option("drop-free", flag_into(o.drop_free),
               "without what no file system in SRC uses, as convert --drop-free makes it");
+  trust_maps_option(line, o.trust_maps);
   OptionValue samples = count_into(o.samples, 2, 1U << 20);
   samples.default_text = std::to_string(default_samples);
   line.option("samples", samples, "places to look at for an estimate");
-  output_option(line, o.output);
+  answer_format_option(line, o.output);
   line.job_options(o.job);
   line.example("imgtool measure -O qcow2 golden.img", "a plain qcow2 image");
   line.example("imgtool measure -O qcow2 -c --codec zstd golden.img", "a compressed one");
@@ -124,12 +143,15 @@ int run_measure(const Arguments& arguments) {
   if (o.source.has_value() == o.size.has_value()) {
     throw UsageError("measure: takes either SRC or --size N");
   }
+  if (o.trust_maps && !o.drop_free) {
+    throw UsageError("measure: --trust-maps needs --drop-free");
+  }
   if (!o.source) refuse_options_of_a_source(o);
-  const formats::Forecast forecast = measure(o);
-  if (line.common().json || o.output == OutputFormat::json) {
-    print_json(describe(forecast));
+  const Measured measured = measure(o);
+  if (line.common().json || o.output == AnswerFormat::json) {
+    print_json(describe(measured));
   } else {
-    print(forecast_in_words(forecast));
+    print(forecast_in_words(measured.forecast) + measured.left_out_in_words);
   }
   return 0;
 }

@@ -3,27 +3,27 @@
 #include <fmt/format.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
-#include <nlohmann/json.hpp>
 
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/escape.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/human.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/image_source.hpp"
-#include "imgtool/job.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/table_step.hpp"
+#include "imgtool/jobs/image_source.hpp"
+#include "imgtool/jobs/job.hpp"
+#include "imgtool/jobs/partition_table_fit.hpp"
+#include "imgtool/jobs/stream_head.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/human.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
 #include "io/error.hpp"
 #include "io/file_source.hpp"
+#include "io/image_lock.hpp"
 #include "io/spliced_source.hpp"
 #include "io/verifier.hpp"
 
 namespace imgtool {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::size_t most_differences = 10000;
 
@@ -39,12 +39,14 @@ struct Comparison {
 // A disk that is too small for the image may have room for its partitions: then the image's end
 // is nothing that it could hold.
 std::vector<Comparison> open_targets(io::Ring& ring, const std::vector<std::string>& paths,
-                                     io::Source& image, std::uint64_t image_size) {
-  const std::uint64_t least = TableStep(ring, {}).least_disk(image).value_or(image_size);
+                                     io::Source& image, std::uint64_t image_size,
+                                     bool force_share) {
+  const std::uint64_t least = PartitionTableFit(ring, {}).least_disk(image).value_or(image_size);
   std::vector<Comparison> targets(paths.size());
   for (std::size_t index = 0; index < paths.size(); ++index) {
     Comparison& target = targets[index];
     target.file = io::File(paths[index], O_RDONLY);
+    if (!force_share) io::lock_image(target.file, io::ImageUse::reading, way_past_lock);
     const std::uint64_t size = target.file.size();
     if (size < least) {
       throw io::Error(io::ErrorKind::mismatch, paths[index],
@@ -63,14 +65,7 @@ std::vector<Comparison> open_targets(io::Ring& ring, const std::vector<std::stri
 // Reads a stream to its end, keeps the digests of its chunks, and gives its length.
 std::uint64_t digest_stream(io::Ring& ring, io::Source& stream, io::ChunkLedger& ledger,
                             const io::CopyOptions& options, Progress& progress) {
-  std::vector<io::CopyTarget> nobody;
-  io::Copier reader(ring, stream, nobody, options, progress, stop_flag());
-  reader.keep_digests(&ledger);
-  reader.run({io::ByteRange{0, stream.size().value_or(std::uint64_t{1} << 62)}});
-  if (stop_flag().load() != 0) {
-    throw io::Error(io::ErrorKind::cancelled, stream.name(), "stopped");
-  }
-  return reader.stream_end();
+  return io::read_whole(ring, stream, options, progress, stop_flag(), {.ledger = &ledger});
 }
 
 void compare(io::Verifier& verifier, std::vector<Comparison>& targets, std::uint64_t size) {
@@ -186,13 +181,14 @@ int run_verify(const Arguments& arguments) {
   Progress progress(targets, job);
   const auto copy = choose_copy_options(tuning, source.size(), {}, image.cluster_size());
   io::ChunkLedger ledger(copy.chunk_size);
+  StreamHead head(source);
   const std::uint64_t size =
-      source.seekable() ? *source.size() : digest_stream(*ring, source, ledger, copy, progress);
-  if (size == 0 && image.is_raw_pipe()) {
-    // Every disk would be the same as that, and whoever was to send it may have failed.
-    throw io::Error::format(source.name(), 0, "ended before its first byte");
-  }
-  auto compared = open_targets(*ring, targets, source, size);
+      source.seekable() ? *source.size() : digest_stream(*ring, head, ledger, copy, progress);
+  image.refuse_empty(size);
+  const std::string cut_short = source.seekable() ? note_of_truncation(*ring, source, path)
+                                                  : head.note_of_truncation(*ring, size, path);
+  if (!cut_short.empty()) complain(terminal_text(cut_short));
+  auto compared = open_targets(*ring, targets, source, size, opening.force_share);
 
   io::VerifyOptions options;
   options.lanes = copy.lanes;
@@ -205,10 +201,14 @@ int run_verify(const Arguments& arguments) {
     for (Comparison& target : compared) look_at_table(*ring, image.source(), target);
   }
   progress.finish();
-  if (stop_flag().load() != 0) throw io::Error(io::ErrorKind::cancelled, path, "stopped");
+  io::throw_if_stopped(stop_flag(), path);
   image.check_unchanged();
 
-  Json document{{"image", path}, {"size", size}, {"sampled", sample}, {"targets", Json::array()}};
+  Json document{{"image", path},
+                {"size", size},
+                {"sampled", sample},
+                {"cut-short", !cut_short.empty()},
+                {"targets", Json::array()}};
   for (const Comparison& target : compared) {
     if (line.common().json) {
       document["targets"].push_back(describe(target));

@@ -26,7 +26,7 @@ namespace {
 
 constexpr const char* key_path = "/tmp/key";
 constexpr std::string_view no_room = "space allocation";
-// Of what a command says: far more than anybody reads, and far less than libguestfs can carry.
+// How much of a command's output is kept: more than is ever read, less than libguestfs carries.
 constexpr std::uint64_t most_output = 1 * io::MiB;
 constexpr std::size_t most_console = std::size_t{64} * 1024;
 constexpr int program_not_found = 127;
@@ -176,7 +176,7 @@ void Appliance::launch(const std::vector<Drive>& drives, Accelerator accelerator
   if (options_.least_memory_mib > guestfs_get_memsize(g)) {
     guestfs_set_memsize(g, options_.least_memory_mib);
   }
-  // Else QEMU stops the machine when there is no room left, and waits for somebody to make some.
+  // Else QEMU stops the machine when there is no room left, and waits until there is some.
   guestfs_config(g, "-global", "scsi-hd.werror=report");
   if (options_.fixed) guestfs_set_path(g, options_.fixed->c_str());
   guestfs_set_tmpdir(g, options_.temporary_folder.c_str());
@@ -271,7 +271,7 @@ void Appliance::kill_machine() noexcept {
 }
 
 void Appliance::refuse_to_go_on() const {
-  if (stop_.load() != 0) throw io::Error(io::ErrorKind::cancelled, "the appliance", "stopped");
+  io::throw_if_stopped(stop_, "the appliance");
   if (lost_write_.empty()) return;
   if (lost_write_.find(no_room) == std::string::npos) {
     throw trouble("what it wrote was lost: " + lost_write_);
@@ -330,7 +330,7 @@ bool Appliance::unlock(const std::string& device, const std::string& key, const 
   const CommandResult opened =
       run(fmt::format("cryptsetup open --allow-discards --key-file {} {} {}; code=$?; rm -f {}; "
                       "udevadm settle; exit $code",
-                      key_path, sh_word(device), sh_word(name), key_path));
+                      key_path, shell_word(device), shell_word(name), key_path));
   constexpr int no_permission = 2;  // no key slot opens with it
   if (opened.code != 0 && opened.code != no_permission) {
     throw trouble(fmt::format("unlocking {}: {}", device, opened.complaint()));

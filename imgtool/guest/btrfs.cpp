@@ -12,16 +12,16 @@
 namespace imgtool::guest {
 namespace {
 
-std::string show_btrfs(Workshop& shop, const Volume& volume) {
-  return shop.shell.must("measuring " + title(volume),
-                         "btrfs filesystem show --raw " + sh_word(volume.device) + " 2>&1");
+std::string show_btrfs(ApplianceContext& context, const VolumePlan& volume) {
+  return context.shell.must("measuring " + title(volume),
+                            "btrfs filesystem show --raw " + shell_word(volume.device) + " 2>&1");
 }
 
 // "devid 2 size 314572800 used 104857600 path /dev/sda3", a line each.
-std::vector<std::string> btrfs_devices(Workshop& shop, const Volume& volume) {
+std::vector<std::string> btrfs_devices(ApplianceContext& context, const VolumePlan& volume) {
   constexpr std::string_view label = " path ";
   std::vector<std::string> devices;
-  std::istringstream lines(show_btrfs(shop, volume));
+  std::istringstream lines(show_btrfs(context, volume));
   for (std::string line; std::getline(lines, line);) {
     const auto place = line.rfind(label);
     if (place != std::string::npos) devices.push_back(line.substr(place + label.size()));
@@ -29,9 +29,9 @@ std::vector<std::string> btrfs_devices(Workshop& shop, const Volume& volume) {
   return devices;
 }
 
-void measure_btrfs(Workshop& shop, Volume& volume) {
-  const std::string device = sh_word(volume.device);
-  const std::string shown = show_btrfs(shop, volume);
+void measure_btrfs(ApplianceContext& context, VolumePlan& volume) {
+  const std::string device = shell_word(volume.device);
+  const std::string shown = show_btrfs(context, volume);
   if (const auto devices = number_after(shown, "Total devices"); devices != 1) {
     volume.left_alone = shown.find("missing") != std::string::npos;
     volume.keep(
@@ -45,29 +45,29 @@ void measure_btrfs(Workshop& shop, Volume& volume) {
   const auto tried =
       volume.mapped
           ? CommandResult{}
-          : shop.shell.run(fmt::format("mount -o ro {} /sysroot && umount /sysroot", device));
+          : context.shell.run(fmt::format("mount -o ro {} /sysroot && umount /sysroot", device));
   if (tried.code != 0) {
     volume.left_alone = true;
     volume.keep("cannot be mounted: " + tried.complaint());
     return;
   }
-  if (!shop.options.change_sizes) return;
-  Mount mount(shop.shell, volume.device, "ro");
-  const std::string least =
-      shop.shell.must("measuring " + title(volume), "btrfs inspect-internal min-dev-size /sysroot");
+  if (!context.options.change_sizes) return;
+  Mount mount(context.shell, volume.device, "ro");
+  const std::string least = context.shell.must("measuring " + title(volume),
+                                               "btrfs inspect-internal min-dev-size /sysroot");
   mount.unmount();
   std::uint64_t minimum = 0;
   std::from_chars(least.data(), least.data() + least.size(), minimum);
   if (minimum == 0) throw trouble("btrfs did not tell its least size");
   volume.minimum = minimum;
-  aim_for(volume, minimum + shop.options.slack.value_or(0));
+  aim_for(volume, minimum + context.options.slack.value_or(0));
 }
 
-void shrink_btrfs(Workshop& shop, Volume& volume) {
-  shop.step("shrinking " + title(volume));
-  Mount mount(shop.shell, volume.device, "rw");
+void shrink_btrfs(ApplianceContext& context, VolumePlan& volume) {
+  context.step("shrinking " + title(volume));
+  Mount mount(context.shell, volume.device, "rw");
   const auto done =
-      shop.shell.run(fmt::format("btrfs filesystem resize {} /sysroot", volume.new_size));
+      context.shell.run(fmt::format("btrfs filesystem resize {} /sysroot", volume.new_size));
   if (done.code != 0) {
     throw trouble(fmt::format("shrinking {}: {}; a larger --slack may help, or --keep {}",
                               title(volume), done.complaint(), volume.partition));
@@ -75,8 +75,9 @@ void shrink_btrfs(Workshop& shop, Volume& volume) {
   mount.unmount();
 }
 
-void check_btrfs(Workshop& shop, const Volume& volume) {
-  shop.shell.must("checking " + title(volume), "btrfs check --readonly " + sh_word(volume.device));
+void check_btrfs(ApplianceContext& context, const VolumePlan& volume) {
+  context.shell.must("checking " + title(volume),
+                     "btrfs check --readonly " + shell_word(volume.device));
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "imgtool/guest/trouble.hpp"
-#include "imgtool/human.hpp"
+#include "imgtool/terminal/human.hpp"
 #include "io/byte_range.hpp"
 
 namespace imgtool::guest {
@@ -15,9 +15,9 @@ namespace {
 
 constexpr std::uint64_t size_step = io::MiB;
 
-std::string value_of(Shell& shell, const Volume& volume, std::string_view tag) {
+std::string value_of(Shell& shell, const VolumePlan& volume, std::string_view tag) {
   const auto found =
-      shell.run(fmt::format("blkid -p -o value -s {} {}", tag, sh_word(volume.device)));
+      shell.run(fmt::format("blkid -p -o value -s {} {}", tag, shell_word(volume.device)));
   std::string value = found.out;
   while (!value.empty() && value.back() == '\n') value.pop_back();
   return found.code == 0 ? value : "";
@@ -25,18 +25,19 @@ std::string value_of(Shell& shell, const Volume& volume, std::string_view tag) {
 
 // What the user wants as it is, and the volume lies on, too: to work on one of several devices is
 // to write to all of them.
-const Volume* kept_part_of(Workshop& shop, const Volume& volume, const Content& content) {
-  if (shop.kept.empty() || content.devices == nullptr) return nullptr;
+const VolumePlan* kept_part_of(ApplianceContext& context, const VolumePlan& volume,
+                               const Content& content) {
+  if (context.kept.empty() || content.devices == nullptr) return nullptr;
   std::string words;
-  for (const std::string& device : content.devices(shop, volume)) {
+  for (const std::string& device : content.devices(context, volume)) {
     const bool is_here = device.starts_with('/');  // else "missing", in the words of its program
-    if (is_here) words += ' ' + sh_word(device);
+    if (is_here) words += ' ' + shell_word(device);
   }
   std::istringstream below(
-      shop.shell.must("looking for the devices of " + title(volume),
-                      "lsblk --inverse --list --noheadings --paths --output NAME" + words));
+      context.shell.must("looking for the devices of " + title(volume),
+                         "lsblk --inverse --list --noheadings --paths --output NAME" + words));
   for (std::string device; std::getline(below, device);) {
-    for (const Volume* kept : shop.kept) {
+    for (const VolumePlan* kept : context.kept) {
       if (kept->device == device) return kept;
     }
   }
@@ -44,11 +45,11 @@ const Volume* kept_part_of(Workshop& shop, const Volume& volume, const Content& 
 }
 
 // Their kernels do that when they mount.
-void replay_by_mount(Workshop& shop, Volume& volume) {
-  shop.step("replaying the journal of " + title(volume));
-  const auto done = shop.shell.run(fmt::format("mount -o {} {} /sysroot && umount /sysroot",
-                                               volume.type == "xfs" ? "rw,nouuid" : "rw",
-                                               sh_word(volume.device)));
+void replay_by_mount(ApplianceContext& context, VolumePlan& volume) {
+  context.step("replaying the journal of " + title(volume));
+  const auto done = context.shell.run(fmt::format("mount -o {} {} /sysroot && umount /sysroot",
+                                                  volume.type == "xfs" ? "rw,nouuid" : "rw",
+                                                  shell_word(volume.device)));
   if (done.code != 0) {
     throw refusal_of(volume, "its journal cannot be replayed: " + done.complaint(),
                      "repair it with its own tools");
@@ -58,7 +59,7 @@ void replay_by_mount(Workshop& shop, Volume& volume) {
 
 }  // namespace
 
-void note_replay(Volume& volume) {
+void note_replay(VolumePlan& volume) {
   volume.replayed = true;
   volume.notes.emplace_back("It had not been unmounted; its journal is replayed.");
 }
@@ -78,68 +79,68 @@ const Content* content_of(std::string_view type) {
   return nullptr;
 }
 
-void measure(Workshop& shop, Volume& volume) {
+void measure(ApplianceContext& context, VolumePlan& volume) {
   volume.new_size = volume.size;
-  if (shop.options.keeps(volume.partition)) {
+  if (context.options.keeps(volume.partition)) {
     volume.keep("--keep");
     return;
   }
-  if (!volume.why_kept.empty()) {
-    volume.keep(volume.why_kept, volume.remedy);
-    return;
-  }
+  if (volume.kept) return;
   const Content* content = content_of(volume.type);
   if (content == nullptr) {
-    volume.keep(volume.type.empty() ? "nobody knows what is in it"
+    volume.keep(volume.type.empty() ? "its content is of no known kind"
                                     : volume.type + " cannot be made smaller here");
     return;
   }
-  if (const Volume* kept = kept_part_of(shop, volume, *content)) {
+  if (const VolumePlan* kept = kept_part_of(context, volume, *content)) {
     volume.left_alone = true;
     volume.keep(fmt::format("{}, which is kept, is a part of it", title(*kept)),
                 fmt::format("it can be worked on without --keep {}", kept->partition));
     return;
   }
-  if (shop.needs_replay && shop.needs_replay(volume.name)) replay_by_mount(shop, volume);
-  shop.step("measuring " + title(volume));
-  content->measure(shop, volume);
+  if (context.needs_replay && volume.id && context.needs_replay(*volume.id)) {
+    replay_by_mount(context, volume);
+  }
+  context.step("measuring " + title(volume));
+  content->measure(context, volume);
 }
 
-void change(Workshop& shop, Volume& volume) {
+void change(ApplianceContext& context, VolumePlan& volume) {
   if (!volume.changes()) return;
   const Content* content = content_of(volume.type);
-  if (content->change != nullptr) content->change(shop, volume);
+  if (content->change != nullptr) content->change(context, volume);
 }
 
-void trim(Workshop& shop, const Volume& volume) {
-  for (const Volume& inner : volume.inside) trim(shop, inner);
+void trim(ApplianceContext& context, const VolumePlan& volume) {
+  for (const VolumePlan& inner : volume.inside) trim(context, inner);
   const Content* content = content_of(volume.type);
   if (!volume.trim || content == nullptr || content->trim == nullptr) return;
-  shop.step("trimming " + title(volume));
-  content->trim(shop, volume);
+  context.step("trimming " + title(volume));
+  content->trim(context, volume);
 }
 
-void check(Workshop& shop, const Volume& volume) {
-  for (const Volume& inner : volume.inside) check(shop, inner);
+void check(ApplianceContext& context, const VolumePlan& volume) {
+  for (const VolumePlan& inner : volume.inside) check(context, inner);
   const Content* content = content_of(volume.type);
   const bool touched = volume.changes() || volume.replayed;
   if (!touched || content == nullptr || content->check == nullptr) return;
-  shop.step("checking " + title(volume));
-  content->check(shop, volume);
+  context.step("checking " + title(volume));
+  content->check(context, volume);
 }
 
-void reopen(Workshop& shop, const Volume& volume) {
+void reopen(ApplianceContext& context, const VolumePlan& volume) {
   const Content* content = content_of(volume.type);
   if (volume.inside.empty() || content == nullptr || content->open == nullptr) return;
-  content->open(shop, volume);
-  for (const Volume& inner : volume.inside) reopen(shop, inner);
+  content->open(context, volume);
+  for (const VolumePlan& inner : volume.inside) reopen(context, inner);
 }
 
-std::string title(const Volume& volume) {
+std::string title(const VolumePlan& volume) {
   return volume.type.empty() ? volume.name : fmt::format("{} ({})", volume.name, volume.type);
 }
 
-io::Error refusal_of(const Volume& volume, const std::string& because, const std::string& remedy) {
+io::Error refusal_of(const VolumePlan& volume, const std::string& because,
+                     const std::string& remedy) {
   return io::Error::refusal(
       title(volume), fmt::format("{}; {}, or leave it as it is with --keep {}", because, remedy,
                                  volume.partition));
@@ -152,7 +153,7 @@ std::uint64_t slack_above(std::uint64_t minimum, const ShrinkOptions& options, s
   return std::max(least, minimum / 100 * share_percent);
 }
 
-void aim_for(Volume& volume, std::uint64_t target) {
+void aim_for(VolumePlan& volume, std::uint64_t target) {
   target = io::align_up(target, size_step);
   if (target >= volume.size) {
     volume.keep(fmt::format("is as small as it gets with {} to spare",
@@ -163,7 +164,7 @@ void aim_for(Volume& volume, std::uint64_t target) {
   volume.new_size = target;
 }
 
-void identify(Shell& shell, Volume& volume) {
+void identify(Shell& shell, VolumePlan& volume) {
   volume.type = value_of(shell, volume, "TYPE");
   volume.label = value_of(shell, volume, "LABEL");
   volume.uuid = value_of(shell, volume, "UUID");
@@ -172,7 +173,7 @@ void identify(Shell& shell, Volume& volume) {
 std::vector<std::uint64_t> sizes_of_devices(Shell& shell, const std::vector<std::string>& devices) {
   if (devices.empty()) return {};
   std::string words;
-  for (const std::string& device : devices) words += ' ' + sh_word(device);
+  for (const std::string& device : devices) words += ' ' + shell_word(device);
   // A slow machine may still be making the devices of partitions.
   const std::string said = shell.must(
       "measuring its disks",
@@ -188,7 +189,7 @@ std::vector<std::uint64_t> sizes_of_devices(Shell& shell, const std::vector<std:
 
 Mount::Mount(Shell& shell, const std::string& device, std::string_view options) : shell_(shell) {
   shell_.must("mounting " + device,
-              fmt::format("mount -o {} {} /sysroot", options, sh_word(device)));
+              fmt::format("mount -o {} {} /sysroot", options, shell_word(device)));
 }
 
 Mount::~Mount() {
@@ -205,9 +206,9 @@ void Mount::unmount() {
   shell_.must("unmounting", "umount /sysroot");
 }
 
-void trim_mounted(Workshop& shop, const Volume& volume) {
-  Mount mount(shop.shell, volume.device, "rw");
-  shop.shell.must("trimming " + title(volume), "fstrim /sysroot");
+void trim_mounted(ApplianceContext& context, const VolumePlan& volume) {
+  Mount mount(context.shell, volume.device, "rw");
+  context.shell.must("trimming " + title(volume), "fstrim /sysroot");
   mount.unmount();
 }
 

@@ -3,9 +3,9 @@
 
 #include <fmt/format.h>
 
+#include "imgtool/cli/option_value.hpp"
 #include "imgtool/guest/content.hpp"
 #include "imgtool/guest/trouble.hpp"
-#include "imgtool/option_value.hpp"
 #include "io/byte_range.hpp"
 
 namespace imgtool::guest {
@@ -23,17 +23,17 @@ struct ExtNumbers {
   std::uint64_t blocks = 0;
   std::uint64_t free_blocks = 0;
   std::string features;
-  bool has_errors = false;  // somebody has noted some
+  bool has_errors = false;  // its kernel or e2fsck noted some
 
   [[nodiscard]] bool needs_recovery() const {
     return features.find(" needs_recovery ") != std::string::npos;
   }
 };
 
-ExtNumbers read_ext(Shell& shell, const Volume& volume) {
+ExtNumbers read_ext(Shell& shell, const VolumePlan& volume) {
   const std::string text =
       shell.must("reading the superblock of " + title(volume),
-                 fmt::format("dumpe2fs -h {} 2>/dev/null", sh_word(volume.device)));
+                 fmt::format("dumpe2fs -h {} 2>/dev/null", shell_word(volume.device)));
   ExtNumbers numbers;
   numbers.block_size = number_after(text, "\nBlock size:");
   numbers.blocks = number_after(text, "\nBlock count:");
@@ -55,31 +55,31 @@ std::string unknown_features(const ExtNumbers& numbers) {
 }
 
 // As its system would do when it starts. Errors are not repaired: that is not for a copy to decide.
-ExtNumbers replay_ext(Workshop& shop, Volume& volume) {
-  shop.step("replaying the journal of " + title(volume));
+ExtNumbers replay_ext(ApplianceContext& context, VolumePlan& volume) {
+  context.step("replaying the journal of " + title(volume));
   const auto damaged = [&](const std::string& what) {
     return refusal_of(volume, "was not unmounted, and its journal cannot be replayed: " + what,
                       "repair it (e2fsck -f)");
   };
   const auto e2fsck = [&](std::string_view options) {
     constexpr int corrected = 1, restart = 2;
-    const auto done = shop.shell.run(fmt::format("timeout {} e2fsck -p {} {}", most_ext_seconds,
-                                                 options, sh_word(volume.device)));
+    const auto done = context.shell.run(fmt::format("timeout {} e2fsck -p {} {}", most_ext_seconds,
+                                                    options, shell_word(volume.device)));
     if (done.code > (corrected | restart)) throw damaged(done.complaint());
   };
   e2fsck("-E journal_only");
-  if (read_ext(shop.shell, volume).has_errors) throw damaged("it holds a note of errors");
+  if (read_ext(context.shell, volume).has_errors) throw damaged("it holds a note of errors");
   e2fsck("");  // what was deleted while it was still open
-  ExtNumbers numbers = read_ext(shop.shell, volume);
+  ExtNumbers numbers = read_ext(context.shell, volume);
   if (numbers.needs_recovery()) throw damaged("it still holds changes afterwards");
   note_replay(volume);
   return numbers;
 }
 
 // The last line of e2fsck -n is about blocks in use; what it found stands before.
-std::string ext_fault(Shell& shell, const Volume& volume) {
-  const auto found =
-      shell.run(fmt::format("timeout {} e2fsck -fn {}", most_ext_seconds, sh_word(volume.device)));
+std::string ext_fault(Shell& shell, const VolumePlan& volume) {
+  const auto found = shell.run(
+      fmt::format("timeout {} e2fsck -fn {}", most_ext_seconds, shell_word(volume.device)));
   if (found.code == 0) return "";
   if (found.code == 124) return "checking it takes too long";
   const auto begin = found.out.find("\n\n");
@@ -88,59 +88,59 @@ std::string ext_fault(Shell& shell, const Volume& volume) {
   return line.empty() ? found.complaint() : short_line(line);
 }
 
-std::uint64_t ext_minimum(Shell& shell, const Volume& volume, const ExtNumbers& numbers) {
+std::uint64_t ext_minimum(Shell& shell, const VolumePlan& volume, const ExtNumbers& numbers) {
   const std::string text = shell.must("measuring " + title(volume),
                                       fmt::format("timeout {} resize2fs -P {} 2>/dev/null",
-                                                  most_ext_seconds, sh_word(volume.device)));
+                                                  most_ext_seconds, shell_word(volume.device)));
   return number_after(text, "minimum size of the filesystem:") * numbers.block_size;
 }
 
-void measure_ext(Workshop& shop, Volume& volume) {
-  ExtNumbers numbers = read_ext(shop.shell, volume);
+void measure_ext(ApplianceContext& context, VolumePlan& volume) {
+  ExtNumbers numbers = read_ext(context.shell, volume);
   if (const std::string unknown = unknown_features(numbers); !unknown.empty()) {
     volume.left_alone = true;
     volume.keep("e2fsprogs does not know its features " + unknown, "a newer one may");
     return;
   }
-  if (numbers.needs_recovery()) numbers = replay_ext(shop, volume);
+  if (numbers.needs_recovery()) numbers = replay_ext(context, volume);
   volume.used = (numbers.blocks - numbers.free_blocks) * numbers.block_size;
-  if (const std::string fault = ext_fault(shop.shell, volume); !fault.empty()) {
+  if (const std::string fault = ext_fault(context.shell, volume); !fault.empty()) {
     throw refusal_of(volume, "is damaged: " + fault, "repair it (e2fsck -f)");
   }
-  if (!shop.options.change_sizes) return;
+  if (!context.options.change_sizes) return;
   if (numbers.features.find(" stable_inodes ") != std::string::npos) {
     volume.keep("its feature stable_inodes forbids it");
     return;
   }
-  volume.minimum = ext_minimum(shop.shell, volume, numbers);
-  aim_for(volume, *volume.minimum + slack_above(*volume.minimum, shop.options, least_ext_slack,
+  volume.minimum = ext_minimum(context.shell, volume, numbers);
+  aim_for(volume, *volume.minimum + slack_above(*volume.minimum, context.options, least_ext_slack,
                                                 ext_slack_percent));
 }
 
 // The estimate gets better the smaller the file system is.
-void shrink_to_minimum(Workshop& shop, Volume& volume) {
-  const ExtNumbers numbers = read_ext(shop.shell, volume);
+void shrink_to_minimum(ApplianceContext& context, VolumePlan& volume) {
+  const ExtNumbers numbers = read_ext(context.shell, volume);
   for (unsigned round = 0; round < most_minimal_rounds; ++round) {
     const std::uint64_t least =
-        io::align_up(ext_minimum(shop.shell, volume, numbers), numbers.block_size);
+        io::align_up(ext_minimum(context.shell, volume, numbers), numbers.block_size);
     if (io::align_up(least, io::MiB) >= volume.new_size) return;
     const auto done =
-        shop.shell.run(fmt::format("resize2fs -f {} {}", sh_word(volume.device),
-                                   io::align_up(least, io::MiB) / numbers.block_size));
+        context.shell.run(fmt::format("resize2fs -f {} {}", shell_word(volume.device),
+                                      io::align_up(least, io::MiB) / numbers.block_size));
     if (done.code != 0) return;  // it is checked afterwards, whatever happened
     volume.new_size = io::align_up(least, io::MiB);
   }
 }
 
-void shrink_ext(Workshop& shop, Volume& volume) {
-  shop.step("shrinking " + title(volume));
-  const std::uint64_t block_size = read_ext(shop.shell, volume).block_size;
+void shrink_ext(ApplianceContext& context, VolumePlan& volume) {
+  context.step("shrinking " + title(volume));
+  const std::uint64_t block_size = read_ext(context.shell, volume).block_size;
   for (unsigned attempt = 1;; ++attempt) {
-    // It was checked a moment ago, and nobody mounted it since: -f spares the second check.
-    const auto done = shop.shell.run(
-        fmt::format("resize2fs -f {} {}", sh_word(volume.device), volume.new_size / block_size));
+    // It was checked a moment ago, and not mounted since: -f spares the second check.
+    const auto done = context.shell.run(
+        fmt::format("resize2fs -f {} {}", shell_word(volume.device), volume.new_size / block_size));
     if (done.code == 0) break;
-    if (attempt == most_ext_tries || !ext_fault(shop.shell, volume).empty()) {
+    if (attempt == most_ext_tries || !ext_fault(context.shell, volume).empty()) {
       throw trouble(fmt::format("shrinking {}: {}; a larger --slack may help, or --keep {}",
                                 title(volume), done.complaint(), volume.partition));
     }
@@ -150,11 +150,11 @@ void shrink_ext(Workshop& shop, Volume& volume) {
       return;
     }
   }
-  if (shop.options.minimal) shrink_to_minimum(shop, volume);
+  if (context.options.minimal) shrink_to_minimum(context, volume);
 }
 
-void check_ext(Workshop& shop, const Volume& volume) {
-  if (const std::string fault = ext_fault(shop.shell, volume); !fault.empty()) {
+void check_ext(ApplianceContext& context, const VolumePlan& volume) {
+  if (const std::string fault = ext_fault(context.shell, volume); !fault.empty()) {
     throw trouble(fmt::format("{} is damaged now: {}", title(volume), fault));
   }
 }

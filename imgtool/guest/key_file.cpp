@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "imgtool/option_value.hpp"
+#include "imgtool/cli/option_value.hpp"
 #include "io/byte_range.hpp"
 #include "io/error.hpp"
 

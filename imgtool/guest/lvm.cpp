@@ -8,7 +8,7 @@
 
 #include "imgtool/guest/content.hpp"
 #include "imgtool/guest/trouble.hpp"
-#include "imgtool/human.hpp"
+#include "imgtool/terminal/human.hpp"
 #include "io/byte_range.hpp"
 
 namespace imgtool::guest {
@@ -32,7 +32,7 @@ LvmRows lvm_rows(Shell& shell, std::string_view what, const std::string& argumen
     // Its one member is called "lv", "pv", or with --segments "seg", "pvseg".
     return LvmRows::parse(text).at("report").at(0).front();
   } catch (const LvmRows::exception&) {
-    throw trouble(fmt::format("lvm {}s reported what nobody understands", what));
+    throw trouble(fmt::format("lvm {}s reported what is not understood", what));
   }
 }
 
@@ -40,13 +40,14 @@ std::uint64_t lvm_number(const LvmRows& row, const char* key) {
   return std::stoull(row.at(key).get<std::string>());
 }
 
-std::string lv_path(const Volume& group, const std::string& volume) {
-  return sh_word(fmt::format("{}/{}", group.group, volume));
+std::string lv_path(const VolumePlan& group, const std::string& volume) {
+  return shell_word(fmt::format("{}/{}", group.group, volume));
 }
 
-void open_group(Workshop& shop, const Volume& volume) {
-  shop.shell.must("activating " + title(volume),
-                  fmt::format("lvm vgchange -ay {} && udevadm settle", sh_word(volume.group)));
+void open_group(ApplianceContext& context, const VolumePlan& volume) {
+  context.shell.must(
+      "activating " + title(volume),
+      fmt::format("lvm vgchange -ay {} && udevadm settle", shell_word(volume.group)));
 }
 
 struct Obstacle {
@@ -55,13 +56,13 @@ struct Obstacle {
 };
 
 // All physical volumes of its group.
-std::vector<std::string> lvm_devices(Workshop& shop, const Volume& volume) {
+std::vector<std::string> lvm_devices(ApplianceContext& context, const VolumePlan& volume) {
   std::vector<std::string> devices;
   const std::string group =
-      lvm_rows(shop.shell, "pv", "-o vg_name " + sh_word(volume.device)).at(0).at("vg_name");
+      lvm_rows(context.shell, "pv", "-o vg_name " + shell_word(volume.device)).at(0).at("vg_name");
   if (group.empty()) return {volume.device};
   for (const LvmRows& row :
-       lvm_rows(shop.shell, "pv", fmt::format("-o pv_name --select 'vg_name=\"{}\"'", group))) {
+       lvm_rows(context.shell, "pv", fmt::format("-o pv_name --select 'vg_name=\"{}\"'", group))) {
     devices.push_back(row.at("pv_name"));
   }
   return devices;
@@ -81,7 +82,8 @@ std::optional<Obstacle> obstacle_to_activation(const LvmRows& pv) {
 }
 
 // Why the group cannot be made smaller here.
-std::optional<Obstacle> obstacle_in_group(Shell& shell, const Volume& volume, const LvmRows& pv) {
+std::optional<Obstacle> obstacle_in_group(Shell& shell, const VolumePlan& volume,
+                                          const LvmRows& pv) {
   if (pv.at("vg_permissions").get<std::string>() != "writeable") {
     return Obstacle{"its volume group may not be changed", "vgchange -prw in its own system"};
   }
@@ -92,8 +94,8 @@ std::optional<Obstacle> obstacle_in_group(Shell& shell, const Volume& volume, co
     return Obstacle{fmt::format("its volume group has {} physical volumes", count),
                     "move all into one first, in its own system (pvmove, vgreduce)"};
   }
-  for (const LvmRows& row :
-       lvm_rows(shell, "lv", "-a --segments -o lv_name,segtype,lv_role " + sh_word(volume.group))) {
+  for (const LvmRows& row : lvm_rows(
+           shell, "lv", "-a --segments -o lv_name,segtype,lv_role " + shell_word(volume.group))) {
     const std::string type = row.at("segtype");
     if (type == "linear") continue;
     return Obstacle{fmt::format("its volume {} is of the kind {}, not linear",
@@ -104,10 +106,13 @@ std::optional<Obstacle> obstacle_in_group(Shell& shell, const Volume& volume, co
   return std::nullopt;
 }
 
-Volume logical_volume(Shell& shell, const Volume& group, const LvmRows& row) {
-  Volume volume;
+VolumePlan logical_volume(Shell& shell, const VolumePlan& group, const LvmRows& row) {
+  VolumePlan volume;
   const std::string name = row.at("lv_name");
-  volume.name = fmt::format("logical volume {}/{}", group.group, name);
+  const formats::VolumeId id{formats::VolumeKind::logical_volume, group.partition,
+                             fmt::format("{}/{}", group.group, name)};
+  volume.name = name_of(id);
+  if (group.id) volume.id = id;
   volume.partition = group.partition;
   volume.device = fmt::format("/dev/{}/{}", group.group, name);
   volume.size = volume.new_size = lvm_number(row, "lv_size");
@@ -116,25 +121,25 @@ Volume logical_volume(Shell& shell, const Volume& group, const LvmRows& row) {
   return volume;
 }
 
-std::uint64_t packed_size(const Volume& volume) {
+std::uint64_t packed_size(const VolumePlan& volume) {
   std::uint64_t size = volume.head;
-  for (const Volume& inner : volume.inside) size += io::align_up(inner.new_size, volume.extent);
+  for (const VolumePlan& inner : volume.inside) size += io::align_up(inner.new_size, volume.extent);
   return io::align_up(size, io::MiB);
 }
 
-void keep_all(Volume& volume, const std::string& because) {
-  for (Volume& inner : volume.inside) {
+void keep_all(VolumePlan& volume, const std::string& because) {
+  for (VolumePlan& inner : volume.inside) {
     if (inner.changes()) inner.keep("its physical volume keeps its size");
   }
   volume.keep(because);
 }
 
-void measure_lvm(Workshop& shop, Volume& volume) {
+void measure_lvm(ApplianceContext& context, VolumePlan& volume) {
   const LvmRows pv =
-      lvm_rows(shop.shell, "pv",
+      lvm_rows(context.shell, "pv",
                "-o vg_name,vg_extent_size,vg_missing_pv_count,vg_exported,vg_permissions,"
                "pv_count,pv_mda_count,pe_start " +
-                   sh_word(volume.device))
+                   shell_word(volume.device))
           .at(0);
   volume.group = pv.at("vg_name");
   if (volume.group.empty()) {
@@ -147,26 +152,26 @@ void measure_lvm(Workshop& shop, Volume& volume) {
     volume.keep(obstacle->why, obstacle->remedy);
     return;
   }
-  if (shop.options.change_sizes) {
-    if (const auto obstacle = obstacle_in_group(shop.shell, volume, pv)) {
+  if (context.options.change_sizes) {
+    if (const auto obstacle = obstacle_in_group(context.shell, volume, pv)) {
       volume.keep(obstacle->why, obstacle->remedy + "; sparsify drops what is free in it");
       return;
     }
   }
-  open_group(shop, volume);
+  open_group(context, volume);
   for (const LvmRows& row :
-       lvm_rows(shop.shell, "lv", "-o lv_name,lv_size,lv_layout " + sh_word(volume.group))) {
+       lvm_rows(context.shell, "lv", "-o lv_name,lv_size,lv_layout " + shell_word(volume.group))) {
     if (row.at("lv_layout").get<std::string>().find("pool") != std::string::npos) continue;
-    volume.inside.push_back(logical_volume(shop.shell, volume, row));
+    volume.inside.push_back(logical_volume(context.shell, volume, row));
   }
-  for (Volume& inner : volume.inside) {
-    measure(shop, inner);
+  for (VolumePlan& inner : volume.inside) {
+    measure(context, inner);
     inner.new_size = std::min(io::align_up(inner.new_size, volume.extent), inner.size);
     if (inner.action != Action::header_only && inner.new_size == inner.size && inner.changes()) {
       inner.keep(fmt::format("it would save less than an extent of {}", human_size(volume.extent)));
     }
   }
-  if (!shop.options.change_sizes) return;
+  if (!context.options.change_sizes) return;
   if (packed_size(volume) >= volume.size) {
     keep_all(volume, "its volumes need all of it");
     return;
@@ -179,10 +184,11 @@ struct Occupation {
   std::vector<ExtentRun> used, free;
 };
 
-Occupation read_occupation(Shell& shell, const Volume& volume) {
+Occupation read_occupation(Shell& shell, const VolumePlan& volume) {
   Occupation found;
-  for (const LvmRows& row : lvm_rows(
-           shell, "pv", "--segments -o pvseg_start,pvseg_size,lv_name " + sh_word(volume.device))) {
+  for (const LvmRows& row :
+       lvm_rows(shell, "pv",
+                "--segments -o pvseg_start,pvseg_size,lv_name " + shell_word(volume.device))) {
     const ExtentRun run{lvm_number(row, "pvseg_start"), lvm_number(row, "pvseg_size")};
     (row.at("lv_name").get<std::string>().empty() ? found.free : found.used).push_back(run);
   }
@@ -190,7 +196,7 @@ Occupation read_occupation(Shell& shell, const Volume& volume) {
 }
 
 // Moves what lies at or behind extent `end` into the gaps before it, piece by piece.
-void pack(Shell& shell, const Volume& volume, std::uint64_t end) {
+void pack(Shell& shell, const VolumePlan& volume, std::uint64_t end) {
   const Occupation now = read_occupation(shell, volume);
   std::vector<ExtentRun> gaps;
   for (const ExtentRun& free : now.free) {
@@ -205,7 +211,7 @@ void pack(Shell& shell, const Volume& volume, std::uint64_t end) {
       const std::uint64_t count = std::min(gap->count, used.end() - from);
       shell.must("packing " + title(volume),
                  fmt::format("lvm pvmove -i 1 --alloc anywhere {0}:{1}-{2} {0}:{3}-{4}",
-                             sh_word(volume.device), from, from + count - 1, gap->first,
+                             shell_word(volume.device), from, from + count - 1, gap->first,
                              gap->first + count - 1));
       from += count;
       gap->first += count;
@@ -214,26 +220,26 @@ void pack(Shell& shell, const Volume& volume, std::uint64_t end) {
   }
 }
 
-void change_lvm(Workshop& shop, Volume& volume) {
-  for (Volume& inner : volume.inside) {
-    change(shop, inner);
+void change_lvm(ApplianceContext& context, VolumePlan& volume) {
+  for (VolumePlan& inner : volume.inside) {
+    change(context, inner);
     if (inner.action == Action::header_only) inner.action = Action::keep;  // it stays in its place
     inner.new_size = std::min(io::align_up(inner.new_size, volume.extent), inner.size);
     if (inner.new_size == inner.size) continue;
-    shop.shell.must("shrinking " + inner.name,
-                    fmt::format("lvm lvreduce -y -f -l {} {}", inner.new_size / volume.extent,
-                                lv_path(volume, inner.group)));
+    context.shell.must("shrinking " + inner.name,
+                       fmt::format("lvm lvreduce -y -f -l {} {}", inner.new_size / volume.extent,
+                                   lv_path(volume, inner.group)));
   }
   if (packed_size(volume) >= volume.size) {
     volume.keep("its volumes need all of it");
     return;
   }
-  shop.step("packing " + title(volume));
+  context.step("packing " + title(volume));
   volume.new_size = packed_size(volume);
-  pack(shop.shell, volume, (volume.new_size - volume.head) / volume.extent);
-  shop.shell.must("shrinking " + title(volume),
-                  fmt::format("lvm pvresize -y --setphysicalvolumesize {}b {}", volume.new_size,
-                              sh_word(volume.device)));
+  pack(context.shell, volume, (volume.new_size - volume.head) / volume.extent);
+  context.shell.must("shrinking " + title(volume),
+                     fmt::format("lvm pvresize -y --setphysicalvolumesize {}b {}", volume.new_size,
+                                 shell_word(volume.device)));
 }
 
 }  // namespace

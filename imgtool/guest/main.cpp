@@ -5,16 +5,14 @@
 
 namespace imgtool {
 
-#define COMMAND(name, summary) int run_##name(const Arguments& arguments);
-#include "imgtool/guest/command_list.inc"
-#undef COMMAND
+#define GUEST_COMMAND(name, summary) int run_##name(const Arguments& arguments);
+#include "imgtool/command_list.inc"
 
 namespace {
 
 constexpr auto guest_commands = std::to_array<Command>({
-#define COMMAND(name, summary) {#name, summary, run_##name},
-#include "imgtool/guest/command_list.inc"
-#undef COMMAND
+#define GUEST_COMMAND(name, summary) {#name, summary, run_##name},
+#include "imgtool/command_list.inc"
 });
 
 }  // namespace

@@ -20,17 +20,17 @@ constexpr unsigned most_dry_runs = 7;
 // What Windows and its boot loader need stays as it is; resizing it has cost people their boot.
 constexpr std::uint64_t system_reserved = 1 * io::GiB;
 
-std::string ntfsresize(std::string_view options, const Volume& volume) {
-  return fmt::format("echo y | ntfsresize -P {} {}", options, sh_word(volume.device));
+std::string ntfsresize(std::string_view options, const VolumePlan& volume) {
+  return fmt::format("echo y | ntfsresize -P {} {}", options, shell_word(volume.device));
 }
 
-void measure_ntfs(Workshop& shop, Volume& volume) {
-  if (!shop.options.change_sizes) return;
+void measure_ntfs(ApplianceContext& context, VolumePlan& volume) {
+  if (!context.options.change_sizes) return;
   if (volume.size <= system_reserved) {
     volume.keep("is small, and most likely Windows starts from it");
     return;
   }
-  const auto found = shop.shell.run(ntfsresize("-i", volume));
+  const auto found = context.shell.run(ntfsresize("-i", volume));
   if (found.out.find("You might resize at ") == std::string::npos) {
     if (found.out.find("olume is full") != std::string::npos) {
       volume.keep("is full");
@@ -41,7 +41,7 @@ void measure_ntfs(Workshop& shop, Volume& volume) {
   }
   volume.minimum = number_after(found.out, "You might resize at ");
   const bool large = volume.size > large_ntfs;
-  aim_for(volume, *volume.minimum + slack_above(*volume.minimum, shop.options,
+  aim_for(volume, *volume.minimum + slack_above(*volume.minimum, context.options,
                                                 large ? least_large_ntfs_slack : least_ntfs_slack,
                                                 ntfs_slack_percent));
   if (volume.changes()) {
@@ -51,12 +51,12 @@ void measure_ntfs(Workshop& shop, Volume& volume) {
   }
 }
 
-void shrink_ntfs(Workshop& shop, Volume& volume) {
-  shop.step("shrinking " + title(volume));
+void shrink_ntfs(ApplianceContext& context, VolumePlan& volume) {
+  context.step("shrinking " + title(volume));
   // Rehearsals are cheap, and tell what the real run would.
   for (unsigned attempt = 1;; ++attempt) {
     const auto rehearsed =
-        shop.shell.run(ntfsresize(fmt::format("-n -f -s {}", volume.new_size), volume));
+        context.shell.run(ntfsresize(fmt::format("-n -f -s {}", volume.new_size), volume));
     const bool good =
         rehearsed.code == 0 && rehearsed.out.find("ended successfully") != std::string::npos;
     if (good) break;
@@ -68,25 +68,25 @@ void shrink_ntfs(Workshop& shop, Volume& volume) {
       return;
     }
   }
-  const auto done = shop.shell.run(ntfsresize(fmt::format("-f -s {}", volume.new_size), volume));
+  const auto done = context.shell.run(ntfsresize(fmt::format("-f -s {}", volume.new_size), volume));
   if (done.code != 0) {
     throw trouble(fmt::format("shrinking {}: {}; a larger --slack may help, or --keep {}",
                               title(volume), done.complaint(), volume.partition));
   }
 }
 
-void trim_ntfs(Workshop& shop, const Volume& volume) {
+void trim_ntfs(ApplianceContext& context, const VolumePlan& volume) {
   // It is marked for chkdsk, which a mount has to be told to overlook.
-  shop.shell.must("mounting " + title(volume),
-                  fmt::format("ntfs-3g -o rw,force {} /sysroot", sh_word(volume.device)));
-  shop.shell.must("trimming " + title(volume), "fstrim /sysroot");
-  shop.shell.must("unmounting " + title(volume), "umount /sysroot");
+  context.shell.must("mounting " + title(volume),
+                     fmt::format("ntfs-3g -o rw,force {} /sysroot", shell_word(volume.device)));
+  context.shell.must("trimming " + title(volume), "fstrim /sysroot");
+  context.shell.must("unmounting " + title(volume), "umount /sysroot");
 }
 
-void check_ntfs(Workshop& shop, const Volume& volume) {
+void check_ntfs(ApplianceContext& context, const VolumePlan& volume) {
   // Twice -f: it is marked for chkdsk on purpose.
-  shop.shell.must(fmt::format("checking {} after it was made smaller", title(volume)),
-                  ntfsresize("-i -f -f", volume));
+  context.shell.must(fmt::format("checking {} after it was made smaller", title(volume)),
+                     ntfsresize("-i -f -f", volume));
 }
 
 }  // namespace

@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "imgtool/escape.hpp"
-#include "imgtool/human.hpp"
-#include "imgtool/table.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/human.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/table.hpp"
 
 namespace imgtool::guest {
 namespace {
@@ -16,7 +16,6 @@ using formats::partitions::Carry;
 using formats::partitions::PartitionChange;
 using formats::partitions::Placement;
 using formats::partitions::TableKind;
-using PlanJson = nlohmann::ordered_json;
 
 constexpr std::string_view windows_recovery_type = "de94bbb4-06d1-4d40-a16a-bfd50179d6ac";
 constexpr std::uint8_t windows_recovery_mbr_type = 0x27;
@@ -39,37 +38,36 @@ std::string size_or_nothing(const std::optional<std::uint64_t>& size) {
   return size ? human_size(*size) : "";
 }
 
-std::string remark_on(const Volume& volume, const Placement* placement) {
+std::string remark_on(const VolumePlan& volume, const Placement* placement) {
   std::vector<std::string> parts;
   if (volume.action == Action::recreate) parts.emplace_back("made anew, files copied");
-  if (!volume.why_kept.empty()) parts.push_back("kept: " + volume.why_kept);
-  if (!volume.why_kept.empty() && !volume.remedy.empty()) parts.push_back(volume.remedy);
+  if (volume.kept) parts.push_back("kept: " + volume.kept_because);
+  if (volume.kept && !volume.remedy.empty()) parts.push_back(volume.remedy);
   if (placement != nullptr && placement->moved()) {
     parts.push_back("moves to " + human_size(placement->new_start));
   }
   if (placement != nullptr && !placement->why_not_moved.empty()) {
     parts.push_back("stays where it is: " + placement->why_not_moved);
   }
+  if (volume.map_believed) parts.emplace_back("its files were not asked what they use");
   return join(parts, "; ");
 }
 
-void add_rows(Table& table, const Plan& plan, const Volume& volume, std::size_t depth) {
+void add_rows(Table& table, const Plan& plan, const VolumePlan& volume, std::size_t depth) {
   const Placement* placement = depth == 0 ? plan.placement_of(volume.partition) : nullptr;
   table.add({std::string(2 * (depth + 1), ' ') + volume.name, volume.type, volume.label,
              human_size(volume.size), size_or_nothing(volume.used), size_or_nothing(volume.minimum),
              human_size(volume.new_size), remark_on(volume, placement)});
-  for (const Volume& inner : volume.inside) add_rows(table, plan, inner, depth + 1);
+  for (const VolumePlan& inner : volume.inside) add_rows(table, plan, inner, depth + 1);
 }
 
-PlanJson number_or_null(const std::optional<std::uint64_t>& number) {
-  return number ? PlanJson(*number) : PlanJson();
+Json number_or_null(const std::optional<std::uint64_t>& number) {
+  return number ? Json(*number) : Json();
 }
-PlanJson text_or_null(const std::string& text) {
-  return text.empty() ? PlanJson() : PlanJson(text);
-}
+Json text_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
 
-PlanJson describe_volume(const Plan& plan, const Volume& volume, bool outermost) {
-  PlanJson entry;
+Json describe_volume(const Plan& plan, const VolumePlan& volume, bool outermost) {
+  Json entry;
   entry["name"] = volume.name;
   if (outermost) entry["number"] = volume.partition;
   entry["type"] = text_or_null(volume.type);
@@ -80,7 +78,8 @@ PlanJson describe_volume(const Plan& plan, const Volume& volume, bool outermost)
   entry["minimum"] = number_or_null(volume.minimum);
   entry["new-size"] = volume.new_size;
   entry["action"] = action_name(volume.action);
-  entry["kept-because"] = text_or_null(volume.why_kept);
+  entry["map-believed"] = volume.map_believed;
+  entry["kept-because"] = text_or_null(volume.kept_because);
   entry["remedy"] = text_or_null(volume.remedy);
   if (const Placement* placement = outermost ? plan.placement_of(volume.partition) : nullptr) {
     entry["start"] = placement->old_start;
@@ -88,8 +87,8 @@ PlanJson describe_volume(const Plan& plan, const Volume& volume, bool outermost)
     entry["not-moved-because"] = text_or_null(placement->why_not_moved);
   }
   if (!volume.inside.empty()) {
-    entry["inside"] = PlanJson::array();
-    for (const Volume& inner : volume.inside) {
+    entry["inside"] = Json::array();
+    for (const VolumePlan& inner : volume.inside) {
       entry["inside"].push_back(describe_volume(plan, inner, false));
     }
   }
@@ -105,14 +104,14 @@ const Placement* Plan::placement_of(unsigned partition) const {
 }
 
 formats::partitions::Relayout lay_out(formats::DiskView& disk, const SourceDisk& source,
-                                      const std::vector<Volume>& volumes, bool worked_on) {
+                                      const std::vector<VolumePlan>& volumes, bool worked_on) {
   std::vector<PartitionChange> changes;
   changes.reserve(volumes.size());
-  for (const Volume& volume : volumes) {
+  for (const VolumePlan& volume : volumes) {
     PartitionChange change;
     change.number = volume.partition;
     change.length = volume.new_size;
-    const bool header_is_there = worked_on || !source.is_hibernated(volume.name);
+    const bool header_is_there = worked_on || !(volume.id && source.is_hibernated(*volume.id));
     if (volume.action == Action::header_only && header_is_there) change.carry = Carry::swap_header;
     changes.push_back(std::move(change));
   }
@@ -123,8 +122,8 @@ formats::partitions::Relayout lay_out(formats::DiskView& disk, const SourceDisk&
 
 void add_notes(Plan& plan, const SourceDisk& source) {
   plan.notes.clear();
-  for (const Volume& volume : plan.volumes) {
-    for_each_volume(volume, [&](const Volume& one) {
+  for (const VolumePlan& volume : plan.volumes) {
+    for_each_volume(volume, [&](const VolumePlan& one) {
       for (const std::string& note : one.notes) {
         plan.notes.push_back(fmt::format("{}: {}", title(one), note));
       }
@@ -161,19 +160,19 @@ std::string to_text(const Plan& plan, std::optional<std::size_t> width) {
                {.title = "minimum", .leaves = 3, .right_aligned = true},
                {.title = "new size", .right_aligned = true},
                {.title = "", .cut = Column::Cut::never}});
-  for (const Volume& volume : plan.volumes) add_rows(table, plan, volume, 0);
+  for (const VolumePlan& volume : plan.volumes) add_rows(table, plan, volume, 0);
   for (const std::string& line : table.lines(width)) text += line + '\n';
   for (const std::string& note : plan.notes) text += terminal_text("note: " + note) + '\n';
   return text;
 }
 
-PlanJson to_json(const Plan& plan) {
-  PlanJson document;
+Json to_json(const Plan& plan) {
+  Json document;
   document["source"] = plan.source;
   document["size"] = plan.old_size;
   document["new-size"] = plan.new_size;
-  document["volumes"] = PlanJson::array();
-  for (const Volume& volume : plan.volumes) {
+  document["volumes"] = Json::array();
+  for (const VolumePlan& volume : plan.volumes) {
     document["volumes"].push_back(describe_volume(plan, volume, true));
   }
   document["notes"] = plan.notes;

@@ -6,12 +6,11 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
-
-#include "formats/partitions/relayout.hpp"
+#include "formats/disks/partitions/relayout.hpp"
 #include "imgtool/guest/content.hpp"
 #include "imgtool/guest/source_disk.hpp"
-#include "imgtool/guest/volume.hpp"
+#include "imgtool/guest/volume_plan.hpp"
+#include "imgtool/terminal/json.hpp"
 
 namespace imgtool::guest {
 
@@ -20,7 +19,7 @@ struct Plan {
   std::uint64_t old_size = 0;
   std::uint64_t new_size = 0;
   bool has_table = false;
-  std::vector<Volume> volumes;
+  std::vector<VolumePlan> volumes;
   std::vector<formats::partitions::Placement> placements;
   std::vector<io::ByteRange> left_out;  // in no partition, holds something, does not come along
   std::vector<std::string> notes;
@@ -32,7 +31,7 @@ struct Plan {
 // source, or what the appliance made of it, when it was worked on.
 [[nodiscard]] formats::partitions::Relayout lay_out(formats::DiskView& disk,
                                                     const SourceDisk& source,
-                                                    const std::vector<Volume>& volumes,
+                                                    const std::vector<VolumePlan>& volumes,
                                                     bool worked_on);
 
 // Notes about what moves, for people.
@@ -40,6 +39,6 @@ void add_notes(Plan& plan, const SourceDisk& source);
 
 // Lines for people, escaped; made to fit `width`.
 [[nodiscard]] std::string to_text(const Plan& plan, std::optional<std::size_t> width);
-[[nodiscard]] nlohmann::ordered_json to_json(const Plan& plan);
+[[nodiscard]] Json to_json(const Plan& plan);
 
 }  // namespace imgtool::guest

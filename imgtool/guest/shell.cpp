@@ -38,18 +38,6 @@ std::string Shell::must(std::string_view doing, const std::string& command) {
   return std::move(result.out);
 }
 
-std::string sh_word(std::string_view text) {
-  std::string word = "'";
-  for (const char c : text) {
-    if (c == '\'') {
-      word += "'\\''";
-    } else {
-      word += c;
-    }
-  }
-  return word + '\'';
-}
-
 std::uint64_t number_after(std::string_view text, std::string_view label) {
   const auto place = text.find(label);
   if (place != std::string_view::npos) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "imgtool/terminal/shell_word.hpp"
+
 namespace imgtool::guest {
 
 struct CommandResult {
@@ -31,9 +33,6 @@ class Shell {
 
 // `line` for a message: programs may say millions of words.
 [[nodiscard]] std::string short_line(std::string_view line);
-
-// `text` as one word for sh.
-[[nodiscard]] std::string sh_word(std::string_view text);
 
 // The number behind `label` and white space or a colon: number_after("Block count:  12", "Block
 // count"). Throws io::Error when it is not there.

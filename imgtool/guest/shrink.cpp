@@ -3,19 +3,19 @@
 
 #include <fmt/format.h>
 #include <unistd.h>
-#include <nlohmann/json.hpp>
 
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/escape.hpp"
-#include "imgtool/exit_code.hpp"
 #include "imgtool/guest/shrink_job.hpp"
-#include "imgtool/human.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/job.hpp"
-#include "imgtool/progress.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/text_output.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/jobs/job.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/human.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/progress.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/text_output.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 
 namespace imgtool {
 namespace {
@@ -51,7 +51,7 @@ void describe_common(CommandLine& line, ShrinkCommandOptions& o) {
               "format of SRC (default: its content decides)");
   line.option("follow-references", flag_into(shrink.open.follow_references),
               "open the files that SRC names");
-  output_options(line, shrink.target);
+  new_image_options(line, shrink.target);
   line.option("plan", flag_into(shrink.plan_only), "tell what would be done, and do nothing");
   line.option("keep", partitions_into(shrink.keep),
               "leave this partition as it is, byte for byte, and with it the others that its file "
@@ -62,6 +62,7 @@ void describe_common(CommandLine& line, ShrinkCommandOptions& o) {
   line.option("drop-swap-content", flag_into(shrink.drop_swap_content),
               "of a hibernated Linux: throw away what it had in memory, as a power failure would; "
               "its journals are replayed");
+  trust_maps_option(line, shrink.trust_maps);
   line.option("strict", flag_into(shrink.strict),
               "refuse where a partition would have to be kept as it is");
   line.option("verify",
@@ -191,9 +192,9 @@ int run_sparsify(const Arguments& arguments) {
   CommandLine line(
       "sparsify",
       "Makes an image of the same disk without the free space of its file systems, also where "
-      "convert --drop-free cannot tell what is free: in LUKS with its key, in thin LVM, in btrfs "
-      "on several partitions. They are trimmed in a small virtual machine (libguestfs), in an "
-      "overlay; SRC is only read.");
+      "convert --drop-free cannot tell what is free: in LUKS with its key, in what snapshots of "
+      "thin LVM share, in btrfs on several partitions. They are trimmed in a small virtual machine "
+      "(libguestfs), in an overlay; SRC is only read.");
   describe_common(line, o);
   line.example("imgtool sparsify --plan golden.img", "what is in it");
   line.example("imgtool sparsify -c --key 3:passphrase golden.img thin.qcow2",

@@ -8,15 +8,16 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "formats/free_space.hpp"
-#include "formats/qcow2/writer.hpp"
-#include "imgtool/disk_space.hpp"
+#include "formats/disks/free_space.hpp"
+#include "formats/images/qcow2/writer.hpp"
+#include "imgtool/guest/host_findings.hpp"
 #include "imgtool/guest/trouble.hpp"
-#include "imgtool/human.hpp"
-#include "imgtool/job.hpp"
-#include "imgtool/output_path.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/jobs/disk_space.hpp"
+#include "imgtool/jobs/job.hpp"
+#include "imgtool/jobs/output_path.hpp"
+#include "imgtool/terminal/human.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 #include "io/error.hpp"
 #include "io/task_group.hpp"
 
@@ -25,7 +26,7 @@ namespace {
 
 using formats::Format;
 
-// Of the overlay, beside what is moved: tables, journals, what a mount writes.
+// Room for the overlay, beside what is moved: tables, journals, what a mount writes.
 constexpr std::uint64_t spare_room = 64 * io::MiB;
 constexpr const char* overlay_name = "overlay.qcow2";
 constexpr const char* scratch_name = "scratch.qcow2";
@@ -43,7 +44,7 @@ ShrinkJob::ShrinkJob(io::Ring& ring, ShrinkOptions& options, Steps& steps)
       steps_(steps),
       workers_(options.threads),
       source_(ring, options) {
-  if (!options_.output.empty()) plan_target();
+  if (!options_.output.empty()) check_target();
   if (!options_.plan_only) refuse_output();
   plan_.source = options_.source;
   plan_.old_size = plan_.new_size = source_.size();
@@ -51,11 +52,18 @@ ShrinkJob::ShrinkJob(io::Ring& ring, ShrinkOptions& options, Steps& steps)
   plan_.volumes = source_.volumes();
 }
 
-// The new disk's size is not known yet; it is looked at again when it is.
-void ShrinkJob::plan_target() {
+// Whether the options fit together, before any work. The new disk's size is not known yet: whether
+// it fits its format is looked at again when it is.
+void ShrinkJob::check_target() const {
   if (options_.output == "-") throw UsageError("DST: the new image needs a file of its own");
-  target_ = plan_output(options_.target, options_.output, source_.size());
-  check_plan(target_, std::nullopt);
+  constexpr std::uint64_t some_size = 0;
+  const OutputPlan plan = plan_output(options_.target, options_.output, some_size);
+  if (plan.format == Format::gz || plan.format == Format::xz) {
+    throw UsageError(
+        fmt::format("DST: a {} file cannot be read again at any place, to verify it; "
+                    "use zst or qcow2, or convert the result",
+                    formats::name_of(plan.format)));
+  }
 }
 
 void ShrinkJob::refuse_output() const {
@@ -89,7 +97,7 @@ void ShrinkJob::make_qcow2(const std::string& path, bool over_source) {
   if (const auto fault = formats::qcow2::fault_of(options.create, size); !fault.empty()) {
     throw io::Error::refusal(options_.source, "an overlay over it cannot be made: " + fault);
   }
-  // Of a target that is told of no backing content, zeros are what is not stored.
+  // In a target that is told of no backing content, zeros are what is not stored.
   formats::qcow2::Qcow2Target target(ring_, file, size, options);
   io::run_task(ring_, target.zero({0, size}));
   io::run_task(ring_, target.finish());
@@ -118,29 +126,29 @@ void ShrinkJob::launch() {
   if (!appliance_->note().empty()) steps_.say(appliance_->note());
 }
 
-Workshop ShrinkJob::workshop(Appliance& appliance) {
+ApplianceContext ShrinkJob::testbed(Appliance& appliance) {
   const std::string& disk = appliance.device_of(0);
-  for (Volume& volume : plan_.volumes) {
+  for (VolumePlan& volume : plan_.volumes) {
     volume.device = volume.partition == 0 ? disk : fmt::format("{}{}", disk, volume.partition);
   }
-  Workshop shop{appliance, options_, [this](const std::string& step) { steps_.begin(step); },
-                &appliance};
-  shop.needs_replay = [this](const std::string& name) { return source_.needs_replay(name); };
-  if (has_scratch_) shop.scratch_device = appliance.device_of(1);
-  for (const Volume& volume : plan_.volumes) {
-    if (options_.keeps(volume.partition)) shop.kept.push_back(&volume);
+  ApplianceContext context{appliance, options_,
+                           [this](const std::string& step) { steps_.begin(step); }, &appliance};
+  context.needs_replay = [this](const formats::VolumeId& id) { return source_.needs_replay(id); };
+  if (has_scratch_) context.scratch_device = appliance.device_of(1);
+  for (const VolumePlan& volume : plan_.volumes) {
+    if (options_.keeps(volume.partition)) context.kept.push_back(&volume);
   }
-  return shop;
+  return context;
 }
 
 // Whether the appliance's kernel sees the partitions that the host sees.
 void ShrinkJob::check_same_sizes() {
   std::vector<std::string> devices;
   devices.reserve(plan_.volumes.size());
-  for (const Volume& volume : plan_.volumes) devices.push_back(volume.device);
+  for (const VolumePlan& volume : plan_.volumes) devices.push_back(volume.device);
   const auto sizes = sizes_of_devices(*appliance_, devices);
   for (std::size_t i = 0; i < sizes.size(); ++i) {
-    const Volume& volume = plan_.volumes[i];
+    const VolumePlan& volume = plan_.volumes[i];
     if (sizes[i] == volume.size) continue;
     throw trouble(
         fmt::format("{} has {} bytes here, and there {}", volume.name, volume.size, sizes[i]));
@@ -149,16 +157,15 @@ void ShrinkJob::check_same_sizes() {
 
 void ShrinkJob::look() {
   launch();
-  Workshop shop = workshop(*appliance_);
+  ApplianceContext context = testbed(*appliance_);
   check_same_sizes();
-  for (Volume& volume : plan_.volumes) {
-    measure(shop, volume);
-    for_each_volume(volume, [this](Volume& one) {
-      if (!one.used) one.used = source_.used_in(one.name);
-      one.mapped = one.mapped || source_.used_in(one.name).has_value();
-      const bool may_be =
-          one.inside.empty() && !options_.keeps(one.partition) && !one.hashed && !one.left_alone;
-      one.trim = may_be && (one.trim || !one.mapped || (one.type == "ntfs" && one.changes()));
+  for (VolumePlan& volume : plan_.volumes) {
+    measure(context, volume);
+    for_each_volume(volume, [this](VolumePlan& one) {
+      const auto used = one.id ? source_.used_in(*one.id) : std::nullopt;
+      if (!one.used) one.used = used;
+      one.mapped = one.mapped || used.has_value();
+      one.trim = may_be_trimmed(one, options_);
     });
   }
   update_plan(source_.source());
@@ -173,6 +180,7 @@ void ShrinkJob::update_plan(io::Source& disk) {
     plan_.placements = relayout.placements;
     plan_.left_out = relayout.left_out;
   }
+  for (VolumePlan& volume : plan_.volumes) mark_believed(volume, source_.free_space());
   add_notes(plan_, source_);
 }
 
@@ -180,27 +188,30 @@ bool ShrinkJob::saves_anything() const { return plan_.new_size < plan_.old_size;
 
 void ShrinkJob::refuse_by_strictness() const {
   if (!options_.strict) return;
-  for (const Volume& volume : plan_.volumes) {
-    for_each_volume(volume, [&](const Volume& one) {
+  for (const VolumePlan& volume : plan_.volumes) {
+    for_each_volume(volume, [&](const VolumePlan& one) {
       const bool wanted = options_.keeps(one.partition) || one.type == "vfat" || one.minimum;
-      if (one.changes() || one.why_kept.empty() || wanted) return;
+      if (one.changes() || !one.kept || wanted) return;
       throw io::Error::refusal(
           options_.source,
           fmt::format("{} would be kept as it is, which --strict forbids: {}{}", title(one),
-                      one.why_kept, one.remedy.empty() ? "" : "; " + one.remedy));
+                      one.kept_because, one.remedy.empty() ? "" : "; " + one.remedy));
     });
   }
 }
 
 void ShrinkJob::check_room() {
   std::uint64_t needed = spare_room;
-  for (const Volume& volume : plan_.volumes) {
-    for_each_volume(volume, [&](const Volume& one) {
+  for (const VolumePlan& volume : plan_.volumes) {
+    for_each_volume(volume, [&](const VolumePlan& one) {
       if (one.action != Action::shrink && one.action != Action::recreate) return;
       needed += one.new_size / 100;
       if (one.action == Action::recreate) {
         // Copied to the scratch disk, where no file shares blocks any more, and back.
-        needed += 2 * std::max(one.used.value_or(0), one.files.value_or(0));
+        const std::uint64_t files = std::max(one.used.value_or(0), one.files.value_or(0));
+        // Inside LUKS it is encrypted, and free space takes room there, too.
+        const bool secret = !options_.keys.empty();
+        needed += files + (secret ? one.new_size : files);
         return;
       }
       const std::uint64_t moved = source_.used_behind(one, one.new_size);
@@ -216,12 +227,12 @@ void ShrinkJob::check_room() {
 }
 
 void ShrinkJob::work() {
-  check_plan(target_, plan_.new_size);
+  (void)plan_output(options_.target, options_.output, plan_.new_size);
   check_room();
-  Workshop shop = workshop(*appliance_);
-  for (Volume& volume : plan_.volumes) change(shop, volume);
-  for (const Volume& volume : plan_.volumes) trim(shop, volume);
-  for (const Volume& volume : plan_.volumes) check(shop, volume);
+  ApplianceContext context = testbed(*appliance_);
+  for (VolumePlan& volume : plan_.volumes) change(context, volume);
+  for (const VolumePlan& volume : plan_.volumes) trim(context, volume);
+  for (const VolumePlan& volume : plan_.volumes) check(context, volume);
   steps_.begin("shutting the appliance down");
   appliance_->shutdown();
   appliance_.reset();
@@ -248,14 +259,14 @@ void ShrinkJob::open_result() {
     relaid_ = formats::partitions::relaid_source(*overlay_, std::move(relayout));
     disk = relaid_.get();
   }
-  add_notes(plan_, source_);
   find_free_space(*disk);
+  add_notes(plan_, source_);
 }
 
-// Of the partitions that come along as they are, in their new places.
+// Those of the partitions that come along as they are, in their new places.
 std::vector<io::ByteRange> ShrinkJob::kept_ranges() const {
   std::vector<io::ByteRange> ranges;
-  for (const Volume& volume : plan_.volumes) {
+  for (const VolumePlan& volume : plan_.volumes) {
     if (!options_.keeps(volume.partition) && !volume.left_alone) continue;
     if (const auto* place = plan_.placement_of(volume.partition)) {
       ranges.push_back({place->new_start, place->new_length});
@@ -272,7 +283,11 @@ std::vector<io::ByteRange> ShrinkJob::kept_ranges() const {
 // What the host's maps know to be free does not come along, except in partitions that are kept.
 void ShrinkJob::find_free_space(io::Source& disk) {
   formats::DiskView view(ring_, disk);
-  const formats::FreeSpace found = formats::find_free_space(view);
+  const formats::FreeSpace found =
+      formats::find_free_space(view, {.trust_maps = options_.trust_maps,
+                                      .look_inside = false,
+                                      .thin_pools = false});  // as it was looked at before
+  for (VolumePlan& volume : plan_.volumes) mark_believed(volume, found);
   std::vector<io::ByteRange> free;
   const std::vector<io::ByteRange> kept = kept_ranges();
   for (const io::ByteRange& range : found.free) {
@@ -287,10 +302,10 @@ void ShrinkJob::find_free_space(io::Source& disk) {
 }
 
 void ShrinkJob::open_output() {
-  check_plan(target_, result_->size());
-  written_.format = target_.format;
-  output_ = std::make_unique<ImageOutput>(ring_, target_, result_->size(), source_.paths(),
-                                          workers_, nullptr, stop_flag());
+  output_ = std::make_unique<ImageOutput>(
+      ring_, plan_output(options_.target, options_.output, result_->size()), result_->size(),
+      source_.paths(), workers_, nullptr, stop_flag());
+  written_.format = output_->plan().format;
 }
 
 void ShrinkJob::write(io::CopyObserver& observer) {
@@ -304,24 +319,15 @@ void ShrinkJob::write(io::CopyObserver& observer) {
   std::vector<io::CopyTarget> copies(1);
   try {
     output_->start();
-    output_->suit(copy_options, options_.threads);
+    output_->tune_for(copy_options, options_.threads);
     copies.front().target = &output_->target();
-    io::Copier copier(ring_, *result_, copies, copy_options, observer, stop_flag());
-    copier.run({io::ByteRange{0, size}});
-    if (stop_flag().load() != 0) {
-      throw io::Error(io::ErrorKind::cancelled, options_.source, "stopped");
-    }
-    if (copies.front().error) throw *copies.front().error;
+    io::copy_whole(ring_, *result_, copies, copy_options, observer, stop_flag());
     source_.check_unchanged();
     observer.begin(io::Phase::flush, 0, std::nullopt);
     output_->complete();
     observer.end(io::Phase::flush, 0);
   } catch (const io::Error& error) {
-    if (error.error_number() != ENOSPC) throw;
-    const io::CopyTarget& copy = copies.front();
-    throw no_space_error(
-        error, options_.output,
-        {copy.data_bytes + copy.zero_bytes, output_->file_bytes().value_or(copy.data_bytes), size});
+    throw output_->explained(error, copies.front(), size);
   }
   written_.file_bytes = output_->file_bytes();
   written_.data_bytes = output_->content_bytes().value_or(copies.front().data_bytes);

@@ -14,7 +14,7 @@
 #include <optional>
 #include <string>
 
-#include "formats/image.hpp"
+#include "formats/images/image.hpp"
 #include "imgtool/guest/appliance.hpp"
 #include "imgtool/guest/content.hpp"
 #include "imgtool/guest/plan.hpp"
@@ -22,8 +22,8 @@
 #include "imgtool/guest/source_disk.hpp"
 #include "imgtool/guest/steps.hpp"
 #include "imgtool/guest/work_folder.hpp"
-#include "imgtool/image_output.hpp"
-#include "imgtool/unused_space.hpp"
+#include "imgtool/jobs/image_output.hpp"
+#include "imgtool/jobs/unused_space.hpp"
 #include "io/copier.hpp"
 #include "io/ring.hpp"
 #include "io/worker_pool.hpp"
@@ -53,13 +53,13 @@ class ShrinkJob {
   [[nodiscard]] const Written& written() const noexcept { return written_; }
 
  private:
-  void plan_target();
+  void check_target() const;
   void refuse_output() const;
   void make_qcow2(const std::string& path, bool over_source);
   [[nodiscard]] ApplianceOptions appliance_options() const;
   void launch();
   // Also tells the volumes where they are in it.
-  [[nodiscard]] Workshop workshop(Appliance& appliance);
+  [[nodiscard]] ApplianceContext testbed(Appliance& appliance);
   void check_same_sizes();
   void update_plan(io::Source& disk);
   void check_room();
@@ -78,7 +78,6 @@ class ShrinkJob {
   Steps& steps_;
   io::WorkerPool workers_;
   SourceDisk source_;
-  OutputPlan target_;
   Plan plan_;
   std::unique_ptr<WorkFolder> folder_;
   std::unique_ptr<Appliance> appliance_;

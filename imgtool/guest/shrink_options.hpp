@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "formats/image.hpp"
+#include "formats/images/image.hpp"
 #include "imgtool/guest/key_file.hpp"
-#include "imgtool/image_output.hpp"
+#include "imgtool/jobs/output_options.hpp"
 
 namespace imgtool::guest {
 
@@ -30,8 +30,9 @@ struct ShrinkOptions {
   std::vector<unsigned> keep;  // partitions that stay as they are
   XfsChoice xfs = XfsChoice::keep;
   bool strict = false;
-  // Of a hibernated Linux: what it had in memory, which is in the swap area.
+  // A hibernated Linux's: what it had in memory, which is in the swap area.
   bool drop_swap_content = false;
+  bool trust_maps = false;  // the host's look at free space asks no files
   VerifyChoice verify = VerifyChoice::full;
   std::optional<std::string> work_folder;
   std::vector<KeyFile> keys;

@@ -2,84 +2,23 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <filesystem>
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
-#include "formats/filesystems/swap.hpp"
-#include "formats/qcow2/header.hpp"
+#include "formats/images/qcow2/header.hpp"
 #include "imgtool/guest/content.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/unused_space.hpp"
-#include "io/device_inventory.hpp"
+#include "imgtool/guest/host_findings.hpp"
+#include "imgtool/jobs/unused_space.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "io/devices/device_inventory.hpp"
 #include "io/error.hpp"
 
 namespace imgtool::guest {
 namespace {
 
-using formats::Container;
+using formats::filesystems::Reason;
 using formats::partitions::TableKind;
-
-// QEMU locks byte 100 + n of an image for each permission n that it uses: 1 is to write, 3 to
-// resize. Who only reads, as other machines do with a common base, is welcome.
-constexpr std::array<off_t, 2> qemu_write_locks = {101, 103};
-
-void refuse_if_locked(const io::File& file) {
-  for (const off_t place : qemu_write_locks) {
-    struct flock lock {};
-    lock.l_whence = SEEK_SET;
-    lock.l_start = place;
-    lock.l_len = 1;
-    lock.l_type = F_WRLCK;
-    if (fcntl(file.fd(), F_OFD_GETLK, &lock) != 0 || lock.l_type == F_UNLCK) continue;
-    throw io::Error::refusal(file.path(),
-                             "a virtual machine has it open for writing; shut that down first");
-  }
-}
-
-// What a doubt of these means is that somebody has to put them in order first.
-bool is_file_system(std::string_view type) {
-  constexpr auto types = std::to_array<std::string_view>(
-      {"ext2", "ext3", "ext4", "ntfs", "xfs", "btrfs", "BitLocker"});
-  return std::find(types.begin(), types.end(), type) != types.end();
-}
-
-std::string remedy_for(const formats::filesystems::FileSystem& found) {
-  if (found.type == "BitLocker") return "decrypt it in Windows (manage-bde -off)";
-  if (found.type == "ntfs") {
-    return "check it in Windows (chkdsk /f), shut Windows down for good (shutdown /s, with fast "
-           "startup and hibernation off: powercfg /h off)";
-  }
-  return found.remedy.empty() ? "repair it" : found.remedy;
-}
-
-// Free blocks count, too, where somebody has hashed them.
-bool is_hashed(const formats::filesystems::FileSystem& found) {
-  return found.kept_because.find(" hashes over ") != std::string::npos;
-}
-
-void keep_where_it_must_be(const formats::filesystems::FileSystem& found, Volume& volume) {
-  if (!found.kept_whole() || volume.type == "crypto_LUKS") return;
-  const Content* content = content_of(volume.type);
-  if (content != nullptr && !found.remedy.empty()) return;
-  // What the maps cannot tell of a btrfs its kernel may: several devices, other checksums.
-  if (volume.type == "btrfs" && !is_hashed(found)) return;
-  volume.why_kept = found.kept_because;
-  volume.remedy = found.remedy;
-  volume.hashed = is_hashed(found);
-}
-
-unsigned partition_of(const Container& container) {
-  unsigned number = 0;
-  constexpr std::string_view before = "partition ";
-  if (container.name.starts_with(before)) {
-    std::from_chars(container.name.data() + before.size(),
-                    container.name.data() + container.name.size(), number);
-  }
-  return number;
-}
 
 }  // namespace
 
@@ -91,17 +30,15 @@ SourceDisk::SourceDisk(io::Ring& ring, const ShrinkOptions& options)
   refuse_if_used();
   refuse_snapshots();
   formats::DiskView view(ring_, source());
-  layout_ = formats::partitions::read_layout(view);
-  boot_code_ = formats::partitions::find_boot_code(view, layout_);
   formats::FreeSpaceOptions search;
   search.hibernated_never_resumes = options.drop_swap_content;
+  search.look_inside = false;  // the appliance does not
+  search.thin_pools = false;   // it trims what is free in them, and knows what of it is shared
+  search.trust_maps = options.trust_maps;
   free_ = formats::find_free_space(view, search);
+  boot_code_ = formats::partitions::find_boot_code(view, layout());
   refuse_unknown_partitions();
-  refuse_unsafe_content();
-}
-
-std::uint64_t SourceDisk::size() const {
-  return const_cast<SourceDisk*>(this)->source().size().value();
+  refuse_unsettled(free_, options_, options_.source);
 }
 
 std::string SourceDisk::absolute_path() const {
@@ -131,7 +68,6 @@ void SourceDisk::refuse_if_used() const {
       const std::string remedy = uses.front().remedy.empty() ? "" : "; " + uses.front().remedy;
       throw io::Error::refusal(path, uses.front().because + remedy);
     }
-    refuse_if_locked(io::File(path, O_RDONLY));
   }
 }
 
@@ -148,8 +84,8 @@ void SourceDisk::refuse_snapshots() const {
 
 void SourceDisk::refuse_unknown_partitions() const {
   const auto refuse_unknown = [&](unsigned number, const std::string& named_by) {
-    const bool whole = number == 0 && layout_.kind == TableKind::none;
-    const bool known = whole || std::any_of(layout_.partitions.begin(), layout_.partitions.end(),
+    const bool whole = number == 0 && layout().kind == TableKind::none;
+    const bool known = whole || std::any_of(layout().partitions.begin(), layout().partitions.end(),
                                             [&](const auto& one) { return one.number == number; });
     if (known) return;
     throw io::Error::refusal(options_.source,
@@ -159,69 +95,40 @@ void SourceDisk::refuse_unknown_partitions() const {
   for (const KeyFile& key : options_.keys) {
     if (key.partition) refuse_unknown(*key.partition, "--key");
   }
-  const bool only_backup = layout_.gpt && !layout_.primary_valid;  // kernels see no partitions
-  if (!layout_.trusted || only_backup) {
+  const bool only_backup = layout().gpt && !layout().primary_valid;  // kernels see no partitions
+  if (!layout().trusted || only_backup) {
     throw io::Error::refusal(
         options_.source,
         fmt::format("its partition table cannot be relied on: {}; repair it "
                     "(gdisk, fdisk)",
-                    layout_.problems.empty() ? "it is damaged" : layout_.problems.front()));
+                    layout().problems.empty() ? "it is damaged" : layout().problems.front()));
   }
 }
 
-void SourceDisk::refuse_unsafe_content() {
-  for (const Container& container : free_.containers) {
-    if (container.file_system.type != hibernated_type) continue;
-    if (options_.drop_swap_content && !options_.keeps(partition_of(container))) continue;
-    throw io::Error::refusal(
-        options_.source,
-        fmt::format("{} holds a hibernated system, which has these file systems mounted; start it "
-                    "and shut it down, or throw away what it has in memory with "
-                    "--drop-swap-content",
-                    container.name));
-  }
-  for (const Container& container : free_.containers) {
-    const auto& found = container.file_system;
-    const unsigned partition = partition_of(container);
-    if (options_.keeps(partition) || !is_file_system(found.type)) continue;
-    Volume volume;
-    volume.name = container.name;
-    volume.type = found.type;
-    volume.partition = partition;
-    // Without a remedy there is nothing to be put in order: it is kept, and the plan says why.
-    // Journals are replayed in the appliance.
-    if (!found.kept_whole() || found.remedy.empty() || found.needs_replay) continue;
-    throw refusal_of(volume, found.kept_because, remedy_for(found));
-  }
-}
-
-const Container* SourceDisk::container(const std::string& name) const {
-  const auto found = std::find_if(free_.containers.begin(), free_.containers.end(),
-                                  [&](const Container& one) { return one.name == name; });
-  return found == free_.containers.end() ? nullptr : &*found;
-}
-
-bool SourceDisk::is_hibernated(const std::string& name) const {
-  const Container* found = container(name);
+bool SourceDisk::is_hibernated(const formats::VolumeId& id) const {
+  const formats::Volume* found = free_.find(id);
   return found != nullptr && found->file_system.type == hibernated_type;
 }
 
-bool SourceDisk::needs_replay(const std::string& name) const {
-  const Container* found = container(name);
-  return found != nullptr && found->file_system.needs_replay;
+bool SourceDisk::needs_replay(const formats::VolumeId& id) const {
+  const formats::Volume* found = free_.find(id);
+  if (found == nullptr) return false;
+  const auto& content = found->file_system;
+  return content.reason == Reason::needs_replay || content.waits_for_replay;
 }
 
-std::optional<std::uint64_t> SourceDisk::used_in(const std::string& name) const {
-  const Container* found = container(name);
+std::optional<std::uint64_t> SourceDisk::used_in(const formats::VolumeId& id) const {
+  const formats::Volume* found = free_.find(id);
   if (found == nullptr || found->file_system.kept_whole()) return std::nullopt;
+  if (found->file_system.knows_only_part) return std::nullopt;
   std::uint64_t used = found->range.length;
   for (const io::ByteRange& range : found->free) used -= range.length;
   return used;
 }
 
-std::uint64_t SourceDisk::used_behind(const Volume& volume, std::uint64_t offset) const {
+std::uint64_t SourceDisk::used_behind(const VolumePlan& volume, std::uint64_t offset) const {
   const std::uint64_t length = volume.size - std::min(offset, volume.size);
-  const Container* found = container(volume.name);
+  const formats::Volume* found = volume.id ? free_.find(*volume.id) : nullptr;
   if (found == nullptr || found->file_system.kept_whole()) return length;
   const io::ByteRange end{found->range.offset + offset, length};
   std::uint64_t used = length;
@@ -230,44 +137,37 @@ std::uint64_t SourceDisk::used_behind(const Volume& volume, std::uint64_t offset
 }
 
 bool SourceDisk::windows_mbr() const {
-  return layout_.kind == TableKind::mbr &&
-         std::any_of(free_.containers.begin(), free_.containers.end(), [](const Container& one) {
+  return layout().kind == TableKind::mbr &&
+         std::any_of(free_.volumes.begin(), free_.volumes.end(), [](const formats::Volume& one) {
            return one.file_system.type == "ntfs" || one.file_system.type == "BitLocker";
          });
 }
 
 // So that a boot loader finds what it reads by its place.
-void SourceDisk::keep_what_boots(Volume& volume, io::ByteRange place) const {
-  if (!options_.change_sizes || !volume.why_kept.empty()) return;
+void SourceDisk::keep_what_boots(VolumePlan& volume, io::ByteRange place) const {
+  if (!options_.change_sizes || volume.kept) return;
   std::string why = formats::partitions::why_blocks_stay(boot_code_, place, volume.type);
   if (why.empty()) return;
-  volume.why_kept = std::move(why);
-  volume.remedy = "with GRUB installed anew into the disk's gap (grub-install) it could be smaller";
+  volume.keep(std::move(why),
+              "with GRUB installed anew into the disk's gap (grub-install) it could be smaller");
 }
 
-std::vector<Volume> SourceDisk::volumes() const {
-  std::vector<Volume> volumes;
-  const auto add = [&](std::string name, unsigned partition, io::ByteRange place) {
-    Volume volume;
-    volume.name = std::move(name);
-    volume.partition = partition;
-    volume.size = volume.new_size = place.length;
-    if (const Container* found = container(volume.name)) {
-      volume.type = found->file_system.type;
-      volume.label = found->file_system.label;
-      volume.uuid = found->file_system.uuid;
-      volume.mapped = !found->file_system.kept_whole();
-      keep_where_it_must_be(found->file_system, volume);
-    }
-    volume.used = used_in(volume.name);
+std::vector<VolumePlan> SourceDisk::volumes() const {
+  std::vector<VolumePlan> volumes;
+  const auto add = [&](const formats::VolumeId& id, io::ByteRange place) {
+    formats::Volume unseen{id, place, {}};  // a disk that is ambiguous as a whole hides its parts
+    unseen.keep(Reason::unknown, "could not be looked into");
+    const formats::Volume* found = free_.find(id);
+    VolumePlan volume = plan_for(found != nullptr ? *found : unseen);
+    volume.used = used_in(id);
     keep_what_boots(volume, place);
     volumes.push_back(std::move(volume));
   };
-  if (layout_.kind == TableKind::none) {
-    add("whole disk", 0, {0, size()});
+  if (layout().kind == TableKind::none) {
+    add(formats::VolumeId::disk(), {0, size()});
   } else {
-    for (const auto& partition : layout_.partitions) {
-      add(fmt::format("partition {}", partition.number), partition.number, partition.range);
+    for (const auto& partition : layout().partitions) {
+      add(formats::VolumeId::of_partition(partition.number), partition.range);
     }
   }
   return volumes;

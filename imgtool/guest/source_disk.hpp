@@ -5,12 +5,12 @@
 #include <string>
 #include <vector>
 
-#include "formats/free_space.hpp"
-#include "formats/partitions/layout.hpp"
-#include "formats/partitions/relayout_boot_code.hpp"
+#include "formats/disks/free_space.hpp"
+#include "formats/disks/partitions/layout.hpp"
+#include "formats/disks/partitions/relayout_boot_code.hpp"
 #include "imgtool/guest/shrink_options.hpp"
-#include "imgtool/guest/volume.hpp"
-#include "imgtool/image_source.hpp"
+#include "imgtool/guest/volume_plan.hpp"
+#include "imgtool/jobs/image_source.hpp"
 #include "io/ring.hpp"
 
 namespace imgtool::guest {
@@ -26,22 +26,22 @@ class SourceDisk {
   [[nodiscard]] const std::string& path() const { return options_.source; }
   [[nodiscard]] std::string absolute_path() const;
   [[nodiscard]] formats::Format format() const { return source_.image()->format(); }
-  [[nodiscard]] std::uint64_t size() const;
-  [[nodiscard]] const formats::partitions::Layout& layout() const { return layout_; }
+  [[nodiscard]] std::uint64_t size() const { return source_.image()->size().value(); }
+  [[nodiscard]] const formats::partitions::Layout& layout() const { return free_.layout; }
   [[nodiscard]] const formats::FreeSpace& free_space() const { return free_; }
   [[nodiscard]] std::vector<std::string> paths() const { return source_.paths(); }
 
   // One for each partition, or one for the whole disk.
-  [[nodiscard]] std::vector<Volume> volumes() const;
+  [[nodiscard]] std::vector<VolumePlan> volumes() const;
   // Windows starts from this MBR: its partitions are found by their offsets.
   [[nodiscard]] bool windows_mbr() const;
-  // Its journal has to be replayed before anybody can tell what is in it.
-  [[nodiscard]] bool needs_replay(const std::string& container) const;
-  [[nodiscard]] bool is_hibernated(const std::string& container) const;
-  // What is in use of a container, as far as the host can tell.
-  [[nodiscard]] std::optional<std::uint64_t> used_in(const std::string& container) const;
-  // Bytes in use at or behind `offset` of the container, at most.
-  [[nodiscard]] std::uint64_t used_behind(const Volume& volume, std::uint64_t offset) const;
+  // Its journal has to be replayed before it can be told what is in it.
+  [[nodiscard]] bool needs_replay(const formats::VolumeId& id) const;
+  [[nodiscard]] bool is_hibernated(const formats::VolumeId& id) const;
+  // What is in use of a volume, as far as the host can tell.
+  [[nodiscard]] std::optional<std::uint64_t> used_in(const formats::VolumeId& id) const;
+  // Bytes in use at or behind `offset` of the volume, at most.
+  [[nodiscard]] std::uint64_t used_behind(const VolumePlan& volume, std::uint64_t offset) const;
 
   void check_unchanged() const { source_.check_unchanged(); }
 
@@ -49,15 +49,12 @@ class SourceDisk {
   void refuse_if_used() const;
   void refuse_other_formats() const;
   void refuse_snapshots() const;
-  void refuse_unsafe_content();
   void refuse_unknown_partitions() const;
-  void keep_what_boots(Volume& volume, io::ByteRange place) const;
-  [[nodiscard]] const formats::Container* container(const std::string& name) const;
+  void keep_what_boots(VolumePlan& volume, io::ByteRange place) const;
 
   io::Ring& ring_;
   const ShrinkOptions& options_;
   ImageSource source_;
-  formats::partitions::Layout layout_;
   formats::partitions::BootCode boot_code_;
   formats::FreeSpace free_;
 };

@@ -5,11 +5,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "imgtool/escape.hpp"
-#include "imgtool/human.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/text_output.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/human.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/text_output.hpp"
 
 namespace imgtool::guest {
 namespace {
@@ -58,7 +58,7 @@ void Steps::run(const std::stop_token& end) {
   for (unsigned round = 0; !end.stop_requested(); ++round) {
     std::this_thread::sleep_for(clock_interval);
     const std::lock_guard lock(mutex_);
-    if (step_.empty()) continue;  // somebody else shows what goes on
+    if (step_.empty()) continue;  // another indicator shows what goes on
     if (round % draws_every == 0) draw();
     if (take_status_request()) {
       complain(fmt::format("{}: {} for {}", target_, step_, human_duration(elapsed_s())));

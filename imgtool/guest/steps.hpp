@@ -13,7 +13,7 @@
 #include <string_view>
 #include <thread>
 
-#include "imgtool/options.hpp"
+#include "imgtool/cli/options.hpp"
 
 namespace imgtool::guest {
 

@@ -4,11 +4,11 @@
 
 #include <fmt/format.h>
 
-#include "formats/partitions/layout.hpp"
-#include "imgtool/guest/claimed_size.hpp"
+#include "formats/disks/filesystems/claimed_size.hpp"
+#include "formats/disks/partitions/layout.hpp"
 #include "imgtool/guest/shrink_job.hpp"
 #include "imgtool/guest/trouble.hpp"
-#include "imgtool/signals.hpp"
+#include "imgtool/terminal/signals.hpp"
 
 namespace imgtool::guest {
 namespace {
@@ -34,7 +34,7 @@ void ShrinkJob::verify() {
   verify_on_host();
   if (options_.verify == VerifyChoice::full) verify_in_appliance();
   steps_.finish();
-  output_->publish();
+  output_->publish(result_->size().value());
 }
 
 void ShrinkJob::verify_on_host() {
@@ -42,7 +42,7 @@ void ShrinkJob::verify_on_host() {
   open.format = written_.format;
   open.workers = &workers_;
   open.stop = &stop_flag();
-  const auto image = formats::open_image(ring_, output_->partial_path(), open);
+  const auto image = formats::open_image(ring_, output_->file()->path(), open);
   if (image->size() != result_->size()) wrong(options_.output, "its size is another one");
   formats::DiskView view(ring_, *image);
   const Layout layout = formats::partitions::read_layout(view);
@@ -72,15 +72,15 @@ void ShrinkJob::verify_table(const Layout& layout) const {
 }
 
 void ShrinkJob::verify_sizes(formats::DiskView& view, const Layout& layout) {
-  for (const Volume& volume : plan_.volumes) {
+  for (const VolumePlan& volume : plan_.volumes) {
     io::ByteRange range{0, view.size()};
     for (const Partition& partition : layout.partitions) {
       if (partition.number == volume.partition) range = partition.range;
     }
     // What was kept whole may be broken in ways of its own, as before.
     if (!volume.changes() && !volume.mapped) continue;
-    formats::DiskView container = view.part(range);
-    const auto claimed = claimed_size(container, volume.type);
+    formats::DiskView part = view.part(range);
+    const auto claimed = formats::filesystems::claimed_size(part, volume.type);
     if (claimed && *claimed > range.length && volume.changes()) {
       wrong(options_.output, fmt::format("{} has {} bytes, and the file system in it {}",
                                          volume.name, range.length, *claimed));
@@ -94,13 +94,13 @@ void ShrinkJob::verify_in_appliance() {
     return;
   }
   steps_.begin("launching the appliance to verify");
-  const Drive drive{output_->partial_path(), std::string(formats::name_of(written_.format)), true,
+  const Drive drive{output_->file()->path(), std::string(formats::name_of(written_.format)), true,
                     source_.layout().sector_size};
   Appliance appliance({drive}, appliance_options(), stop_flag());
-  Workshop shop = workshop(appliance);
-  for (const Volume& volume : plan_.volumes) {
-    reopen(shop, volume);
-    check(shop, volume);
+  ApplianceContext context = testbed(appliance);
+  for (const VolumePlan& volume : plan_.volumes) {
+    reopen(context, volume);
+    check(context, volume);
   }
   appliance.shutdown();
 }

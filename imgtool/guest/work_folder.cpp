@@ -54,9 +54,9 @@ void remove_abandoned(const fs::path& parent) {
   for (const fs::path& folder : folders) remove_if_abandoned(folder);
 }
 
-// Locked from now on. False: before it was, somebody took it for an abandoned one.
+// Locked from now on. False: before it was, another run took it for an abandoned one.
 bool lock_folder(const io::FileDescriptor& folder) {
-  // Some file systems (NFS) lock no folders; there, nobody can find one abandoned.
+  // Some file systems (NFS) lock no folders; there, none is found to be abandoned.
   if (::flock(folder.get(), LOCK_EX | LOCK_NB) != 0) return errno != EWOULDBLOCK;
   struct stat found {};
   return fstat(folder.get(), &found) == 0 && found.st_nlink > 0;

@@ -1,7 +1,7 @@
 // A folder of this run's own for what is thrown away: the overlay that the appliance writes to.
 //
 // It goes when the run ends. What a killed run left behind goes when the next one starts in the
-// same place: such a folder is known by its name, and by nobody having it locked.
+// same place: such a folder is known by its name, and by not being locked.
 #pragma once
 
 #include <cstdint>

@@ -50,15 +50,15 @@ std::string xfs_section(std::string_view info, std::string_view section) {
   return std::string(info.substr(begin, end == std::string_view::npos ? end : end - begin));
 }
 
-XfsNumbers read_xfs(Workshop& shop, const Volume& volume) {
+XfsNumbers read_xfs(ApplianceContext& context, const VolumePlan& volume) {
   XfsNumbers numbers;
-  Mount mount(shop.shell, volume.device, "ro,nouuid");
+  Mount mount(context.shell, volume.device, "ro,nouuid");
   const std::string doing = "measuring " + title(volume);
-  numbers.info = shop.shell.must(doing, "xfs_info /sysroot");
+  numbers.info = context.shell.must(doing, "xfs_info /sysroot");
   numbers.used = number_after(
-      shop.shell.must(doing, "echo used $(df -B1 --output=used /sysroot | tail -n 1)"), "used");
-  numbers.files =
-      number_after(shop.shell.must(doing, "echo files $(du -sxB1 /sysroot | cut -f 1)"), "files");
+      context.shell.must(doing, "echo used $(df -B1 --output=used /sysroot | tail -n 1)"), "used");
+  numbers.files = number_after(
+      context.shell.must(doing, "echo files $(du -sxB1 /sysroot | cut -f 1)"), "files");
   mount.unmount();
   return numbers;
 }
@@ -74,13 +74,13 @@ std::string xfs_obstacle(const std::string& info) {
   return "";
 }
 
-void measure_xfs(Workshop& shop, Volume& volume) {
-  if (!shop.options.change_sizes) return;
-  if (shop.options.xfs == XfsChoice::keep) {
+void measure_xfs(ApplianceContext& context, VolumePlan& volume) {
+  if (!context.options.change_sizes) return;
+  if (context.options.xfs == XfsChoice::keep) {
     volume.keep("XFS cannot be made smaller", "--xfs=recreate makes it anew");
     return;
   }
-  const XfsNumbers numbers = read_xfs(shop, volume);
+  const XfsNumbers numbers = read_xfs(context, volume);
   volume.used = numbers.used;
   volume.files = numbers.files;
   if (const auto obstacle = xfs_obstacle(numbers.info); !obstacle.empty()) {
@@ -89,8 +89,8 @@ void measure_xfs(Workshop& shop, Volume& volume) {
   }
   const std::uint64_t content = std::max(numbers.used, numbers.files) + xfs_log;
   volume.minimum = std::max(least_xfs, content);
-  aim_for(volume, std::max(least_xfs, content + slack_above(content, shop.options, least_xfs_slack,
-                                                            xfs_slack_percent)));
+  aim_for(volume, std::max(least_xfs, content + slack_above(content, context.options,
+                                                            least_xfs_slack, xfs_slack_percent)));
   if (!volume.changes()) return;
   volume.action = Action::recreate;
   volume.notes.emplace_back(
@@ -99,7 +99,8 @@ void measure_xfs(Workshop& shop, Volume& volume) {
 }
 
 // With what the guest's kernel and boot loader could read until now, and nothing else.
-std::string mkfs_command(Workshop& shop, const Volume& volume, const std::string& info) {
+std::string mkfs_command(ApplianceContext& context, const VolumePlan& volume,
+                         const std::string& info) {
   const std::string meta = xfs_section(info, "meta-data");
   const std::string data = xfs_section(info, "data");
   const std::string naming = xfs_section(info, "naming");
@@ -113,46 +114,49 @@ std::string mkfs_command(Workshop& shop, const Volume& volume, const std::string
       fmt::format("size={},sparse={}", xfs_value(meta, "isize"), sparse.empty() ? "0" : sparse);
   if (const auto wide = xfs_value(meta, "nrext64"); !wide.empty()) inodes += ",nrext64=" + wide;
   const std::string folded = xfs_value(naming, "ascii-ci");
-  const std::string label = volume.label.empty() ? "" : "-L " + sh_word(volume.label);
+  const std::string label = volume.label.empty() ? "" : "-L " + shell_word(volume.label);
   return fmt::format(
       "mkfs.xfs -f -q -K -m {} -i {} -n version={},size={},ftype={} -b size={} -s size={} {} "
       "-d size={} {}",
       features, inodes, folded == "1" ? "ci" : "2", xfs_value(naming, "bsize"),
       xfs_value(naming, "ftype"), xfs_value(data, "bsize"), xfs_value(meta, "sectsz"), label,
-      volume.new_size, shop.scratch_device);
+      volume.new_size, context.scratch_device);
 }
 
-void recreate_xfs(Workshop& shop, Volume& volume) {
-  shop.step("recreating " + title(volume));
+void recreate_xfs(ApplianceContext& context, VolumePlan& volume) {
+  context.step("recreating " + title(volume));
   const std::string doing = "recreating " + title(volume);
-  const XfsNumbers numbers = read_xfs(shop, volume);
-  shop.shell.must(doing, "blkdiscard -f -z " + shop.scratch_device);
-  shop.shell.must(doing, mkfs_command(shop, volume, numbers.info));
-  shop.shell.must(doing, fmt::format("mkdir -p /tmp/old /tmp/new && "
-                                     "mount -t xfs -o ro,nouuid {} /tmp/old && "
-                                     "mount -t xfs -o nouuid {} /tmp/new",
-                                     sh_word(volume.device), shop.scratch_device));
-  shop.shell.must(doing, "cp -a --preserve=all --sparse=always /tmp/old/. /tmp/new/");
-  const auto different = shop.shell.run(
-      "for side in old new; do cd /tmp/$side && "
+  const XfsNumbers numbers = read_xfs(context, volume);
+  // Only what the new one has: where the scratch disk is encrypted, zeros take room, too.
+  context.shell.must(
+      doing, fmt::format("blkdiscard -f -z -l {} {}", volume.new_size, context.scratch_device));
+  context.shell.must(doing, mkfs_command(context, volume, numbers.info));
+  context.shell.must(doing, fmt::format("mkdir -p /tmp/old /tmp/new && "
+                                        "mount -t xfs -o ro,nouuid {} /tmp/old && "
+                                        "mount -t xfs -o nouuid {} /tmp/new",
+                                        shell_word(volume.device), context.scratch_device));
+  context.shell.must(doing, "cp -a --preserve=all --sparse=always /tmp/old/. /tmp/new/");
+  const auto different = context.shell.run(
+      "export TMPDIR=" + context.list_folder +
+      " && for side in old new; do cd /tmp/$side && "
       "find . -type d -printf '%P %y %m %U %G %T@\\n' -o "
-      "-printf '%P %y %m %U %G %s %T@ %n %l\\n' | sort >/tmp/$side.list; cd /; done; "
-      "cmp /tmp/old.list /tmp/new.list");
-  shop.shell.must(doing, "umount /tmp/old && umount /tmp/new");
+      "-printf '%P %y %m %U %G %s %T@ %n %l\\n' | sort >$TMPDIR/$side.list; cd /; done; "
+      "cmp $TMPDIR/old.list $TMPDIR/new.list");
+  context.shell.must(doing, "umount /tmp/old && umount /tmp/new");
   if (different.code != 0) throw trouble(doing + ": the copy has other files than the original");
-  shop.shell.must(
-      doing, fmt::format("blkdiscard -f -z {0} && dd if={1} of={0} bs=1M count={2} "
-                         "conv=sparse,notrunc,fsync",
-                         sh_word(volume.device), shop.scratch_device, volume.new_size / io::MiB));
+  context.shell.must(doing, fmt::format("blkdiscard -f -z {0} && dd if={1} of={0} bs=1M count={2} "
+                                        "conv=sparse,notrunc,fsync",
+                                        shell_word(volume.device), context.scratch_device,
+                                        volume.new_size / io::MiB));
 }
 
-void check_xfs(Workshop& shop, const Volume& volume) {
-  shop.shell.must("checking " + title(volume), "xfs_repair -n " + sh_word(volume.device));
+void check_xfs(ApplianceContext& context, const VolumePlan& volume) {
+  context.shell.must("checking " + title(volume), "xfs_repair -n " + shell_word(volume.device));
 }
 
-void trim_xfs(Workshop& shop, const Volume& volume) {
-  Mount mount(shop.shell, volume.device, "rw,nouuid");
-  shop.shell.must("trimming " + title(volume), "fstrim /sysroot");
+void trim_xfs(ApplianceContext& context, const VolumePlan& volume) {
+  Mount mount(context.shell, volume.device, "rw,nouuid");
+  context.shell.must("trimming " + title(volume), "fstrim /sysroot");
   mount.unmount();
 }
 

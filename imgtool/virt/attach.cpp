@@ -1,12 +1,12 @@
 // imgtool attach --domain NAME --source SRC
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "imgtool/command.hpp"
-#include "imgtool/escape.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 #include "imgtool/virt/attach_job.hpp"
 #include "imgtool/virt/attach_turn.hpp"
 #include "imgtool/virt/virt_report.hpp"
@@ -18,8 +18,6 @@ using virt::AttachJob;
 using virt::AttachOptions;
 using virt::Decision;
 using virt::Halves;
-using Json = nlohmann::ordered_json;
-
 // A text out of a closed list.
 OptionValue word_into(std::string& variable, const std::vector<std::string>& words) {
   return {.placeholder = join(words, "|"),
@@ -157,6 +155,7 @@ int attach_disk(const AttachCommandOptions& o, const CommonOptions& common) {
   if (!o.dry_run && virt::may_be_this_host(o.uri)) turn.emplace();
   const virt::Site site(o.uri, virt::Access::read_write);
   AttachJob job(site.connection, site.host, o.attach);
+  if (turn && !turn->note().empty()) job.add_note(turn->note());
   if (!o.dry_run) job.run();
   if (common.json) {
     print_json(attach_json(job, o.dry_run));

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "imgtool/usage_error.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 #include "imgtool/virt/attach_job.hpp"
 #include "imgtool/virt/bus_choice.hpp"
 #include "imgtool/virt/target_name.hpp"

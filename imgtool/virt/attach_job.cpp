@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "imgtool/jobs/device_words.hpp"
+#include "imgtool/terminal/shell_word.hpp"
 #include "imgtool/virt/virt_report.hpp"
 #include "io/error.hpp"
 
@@ -186,7 +188,8 @@ void AttachJob::check_host(const Identity& image, bool writes) const {
   };
   if (!uses.empty()) {
     const io::DeviceUse& use = uses.front();
-    refuse(use.remedy.empty() ? use.phrase() : fmt::format("{}: {}", use.phrase(), use.remedy));
+    refuse(remedy_of(use).empty() ? phrase_of(use)
+                                  : fmt::format("{}: {}", phrase_of(use), remedy_of(use)));
   }
   if (image.file && image.file->block_device && !is_read && held_by_kernel(path)) {
     refuse("in use by the kernel of this host");
@@ -288,7 +291,7 @@ void AttachJob::attach() {
       throw error.with_hint(
           fmt::format("the connection broke, so it is not known whether the disk "
                       "was attached: imgtool disks {} tells",
-                      io::shell_word(ours_->name)));
+                      shell_word(ours_->name)));
     }
     throw error.with_hint(attach_hint(error, ours_->name));
   }
@@ -320,7 +323,7 @@ void AttachJob::start_domain() {
     if (already_) throw;
     try {
       if (guest_has_disk()) {
-        notes_.push_back(fmt::format("{} was started by somebody else meanwhile", ours_->name));
+        notes_.push_back(fmt::format("{} was started by another program meanwhile", ours_->name));
         return;
       }
       undo();

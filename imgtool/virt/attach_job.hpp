@@ -60,6 +60,7 @@ class AttachJob {
   [[nodiscard]] bool started() const noexcept { return started_; }
   [[nodiscard]] const std::vector<Decision>& decisions() const noexcept { return decisions_; }
   [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
+  void add_note(const std::string& note) { notes_.push_back(note); }
 
  private:
   void choose_halves();

@@ -1,13 +1,14 @@
 // imgtool detach --domain NAME --target DEV
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "imgtool/command.hpp"
-#include "imgtool/escape.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/shell_word.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 #include "imgtool/virt/disk_xml.hpp"
 #include "imgtool/virt/source_check.hpp"
 #include "imgtool/virt/virt_report.hpp"
@@ -80,7 +81,6 @@ class DetachJob {
   int report(bool json) const {
     const DomainDisk* disk = config_ != nullptr ? config_ : live_;
     if (json) {
-      using Json = nlohmann::ordered_json;
       print_json({{"domain", domain_.name()},
                   {"uuid", domain_.uuid()},
                   {"target", disk != nullptr ? Json(disk->target) : Json()},
@@ -118,7 +118,7 @@ class DetachJob {
                                      : "");
   }
 
-  // The next start would give the guest the disk back, whoever has it by then.
+  // The next start would give the guest the disk back, whatever uses it by then.
   void refuse_saved_state() const {
     if (!halves_.saved || (config_ == nullptr && find(halves_.saved) == nullptr)) return;
     throw io::Error::refusal(domain_.name(),
@@ -182,7 +182,7 @@ class DetachJob {
     }
     const std::string stays = fmt::format(
         "{} stays attached{}; imgtool disks {} tells if the guest lets go later", live_->target,
-        config_ != nullptr ? ", in the configuration too" : "", io::shell_word(domain_.name()));
+        config_ != nullptr ? ", in the configuration too" : "", shell_word(domain_.name()));
     if (outcome == RemovalWatch::Outcome::stopped) {
       throw io::Error(io::ErrorKind::cancelled, domain_.name(), "stopped: " + stays);
     }
@@ -202,7 +202,7 @@ class DetachJob {
       throw error.with_hint(fmt::format(
           "it is not known whether the guest let go of {}{}: imgtool disks {} tells", live_->target,
           config_ != nullptr ? ", and the configuration still has it" : "",
-          io::shell_word(domain_.name())));
+          shell_word(domain_.name())));
     }
   }
 

@@ -1,18 +1,17 @@
 #include "imgtool/virt/disk_report.hpp"
 
+#include "imgtool/terminal/json.hpp"
+
 #include <algorithm>
 
 #include <fmt/format.h>
 #include <sys/sysmacros.h>
-#include <nlohmann/json.hpp>
 
-#include "formats/facts.hpp"
+#include "formats/images/facts.hpp"
 #include "io/error.hpp"
 
 namespace imgtool::virt {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 // --- looking ------------------------------------------------------------------------------
 

@@ -4,8 +4,7 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
-
+#include "imgtool/terminal/json.hpp"
 #include "imgtool/virt/domain_disks.hpp"
 
 namespace imgtool::virt {
@@ -47,10 +46,10 @@ struct DomainReport {
 // Throws LibvirtError.
 DomainReport report_domain(const Domain& domain, const HostStorage& host);
 
-// Of the domain with this name, or of all.
+// The disks of the domain with this name, or of all.
 std::vector<DomainReport> report_domains(const Connection& connection, const HostStorage& host,
                                          const std::optional<std::string>& name);
 
-nlohmann::ordered_json domain_json(const DomainReport& report);
+Json domain_json(const DomainReport& report);
 
 }  // namespace imgtool::virt

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <pugixml.hpp>
 
-#include "imgtool/usage_error.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 
 namespace imgtool::virt {
 namespace {

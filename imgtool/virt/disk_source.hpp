@@ -37,7 +37,7 @@ struct DiskSource {
 
   // How people write it: a path, POOL/VOL, nbd://HOST:PORT/NAME. Not escaped.
   [[nodiscard]] std::string label() const;
-  // Of a network disk: equal names are the same bytes. Else "".
+  // A network disk's: equal names are the same bytes. Else "".
   [[nodiscard]] std::string network_identity() const;
 };
 

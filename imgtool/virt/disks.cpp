@@ -4,15 +4,15 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "imgtool/command.hpp"
-#include "imgtool/escape.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/human.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/table.hpp"
-#include "imgtool/text_output.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/human.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/table.hpp"
+#include "imgtool/terminal/text_output.hpp"
 #include "imgtool/virt/disk_report.hpp"
 #include "imgtool/virt/virt_report.hpp"
 
@@ -85,7 +85,7 @@ int run_disks(const Arguments& arguments) {
     const virt::Connection& connection = site.connection;
     const auto reports = virt::report_domains(connection, site.host, name);
     if (line.common().json) {
-      auto list = nlohmann::ordered_json::array();
+      auto list = Json::array();
       for (const DomainReport& report : reports) list.push_back(domain_json(report));
       print_json({{"uri", connection.uri()},
                   {"remote", connection.is_remote()},

@@ -4,8 +4,9 @@
 
 #include <fmt/format.h>
 
-#include "formats/facts.hpp"
-#include "formats/reference.hpp"
+#include "formats/images/facts.hpp"
+#include "formats/images/reference.hpp"
+#include "imgtool/terminal/shell_word.hpp"
 #include "io/error.hpp"
 
 namespace imgtool::virt {
@@ -140,7 +141,7 @@ Site::Site(const std::optional<std::string>& uri, Access access)
       host(host_of(connection, std::move(scan_))) {}
 
 std::string saved_state_advice(const std::string& domain) {
-  const std::string name = io::shell_word(domain);
+  const std::string name = shell_word(domain);
   return fmt::format("virsh start {} goes on from it, virsh managedsave-remove {} gives it up",
                      name, name);
 }

@@ -28,7 +28,7 @@ std::string saved_state_advice(const std::string& domain);
 
 // Throws LibvirtError.
 DomainHalves read_halves(const Domain& domain);
-// Of all domains. One that vanishes meanwhile is left out.
+// The disks of all domains. One that vanishes meanwhile is left out.
 std::vector<DomainHalves> read_all_halves(const Connection& connection);
 
 // The storage behind a connection, which outlives it. `scan`, when it was begun already, of this

@@ -40,7 +40,7 @@ struct DomainLayout {
   std::string machine;  // "pc-q35-7.2"
   std::string arch;
   std::string os_id;       // of libosinfo: "http://microsoft.com/win/10"; "" when not said
-  bool hyperv = false;     // features or a timer that nobody but Windows has a use for
+  bool hyperv = false;     // features or a timer that only Windows has a use for
   bool pci_ports = false;  // devices are plugged into ports: q35 and the like
   unsigned free_ports = 0;
   bool virtio_scsi = false;  // controller 0 of the scsi bus

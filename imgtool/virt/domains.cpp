@@ -2,13 +2,13 @@
 #include <unistd.h>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "imgtool/command.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/table.hpp"
-#include "imgtool/text_output.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/table.hpp"
+#include "imgtool/terminal/text_output.hpp"
 #include "imgtool/virt/disk_report.hpp"
 #include "imgtool/virt/virt_report.hpp"
 
@@ -42,10 +42,10 @@ int run_domains(const Arguments& arguments) {
     const virt::Connection& connection = site.connection;
     const auto reports = virt::report_domains(connection, site.host, std::nullopt);
     if (line.common().json) {
-      auto list = nlohmann::ordered_json::array();
+      auto list = Json::array();
       for (const auto& report : reports) {
         auto entry = domain_json(report);
-        auto targets = nlohmann::ordered_json::array();
+        auto targets = Json::array();
         for (const auto& disk : report.disks) {
           targets.push_back({{"target", disk.target}, {"differs", !disk.differences.empty()}});
         }

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "io/device_inventory.hpp"
+#include "io/devices/device_inventory.hpp"
 
 namespace pugi {
 class xml_node;

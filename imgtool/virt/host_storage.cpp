@@ -9,20 +9,9 @@
 #include <unistd.h>
 
 #include "io/error.hpp"
+#include "io/image_lock.hpp"
 
 namespace imgtool::virt {
-namespace {
-
-bool is_locked(int fd, off_t first, off_t count) {
-  struct flock lock = {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = first;
-  lock.l_len = count;
-  return ::fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-}
-
-}  // namespace
 
 HostScan scan_host(io::SystemRoots roots) {
   return std::async(
@@ -125,13 +114,8 @@ bool HostStorage::only_reads(const io::DeviceUse& use) const {
 bool locked_by_qemu(const std::string& path, bool for_writing) {
   const io::FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return false;
-  // The order of QEMU's permissions: consistent read, write, write unchanged, resize.
-  constexpr off_t does = 100;
-  constexpr off_t does_not_bear = 200;
-  constexpr off_t write = 1;
-  constexpr off_t permissions = 4;
-  const bool others_write = is_locked(fd.get(), does + write, permissions - write);
-  return others_write || is_locked(fd.get(), does_not_bear, for_writing ? permissions : 1);
+  return io::excluded_by_others(fd.get(),
+                                for_writing ? io::ImageUse::writing : io::ImageUse::reading);
 }
 
 bool held_by_kernel(const std::string& path) {

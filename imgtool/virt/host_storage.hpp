@@ -2,7 +2,7 @@
 // lasts, and who uses a disk besides libvirt.
 //
 // A snapshot of this machine. With a connection to another host nothing can be looked at; names are
-// then all there is, and whoever asks has to say so.
+// then all there is, and callers have to say so.
 #pragma once
 
 #include <functional>
@@ -14,7 +14,7 @@
 
 #include "imgtool/virt/disk_source.hpp"
 #include "imgtool/virt/host_device.hpp"
-#include "io/device_usage.hpp"
+#include "io/devices/device_usage.hpp"
 #include "io/file.hpp"
 
 namespace imgtool::virt {
@@ -64,8 +64,8 @@ class HostStorage {
   // The disks that are gone from this host, or not its own any more, when a guest has `device`.
   [[nodiscard]] std::vector<Identity> disks_on(const HostDevice& device) const;
 
-  // Of a block device, in place of sdb, dm-3 or a relative link. Throws io::Error (refused) where
-  // there is only a number that changes.
+  // A block device's name, in place of sdb, dm-3 or a relative link. Throws io::Error (refused)
+  // where there is only a number that changes.
   [[nodiscard]] LastingName lasting_name(const std::string& path) const;
 
   // Why the device or file at `path` should not be given to a guest, besides what libvirt knows.

@@ -74,7 +74,7 @@ void prepare_libvirt() {
 }
 
 // Runs libvirt's default event loop until the process ends. Calls get on without, and faster, but
-// nobody delivers events and answers keepalives while no call is under way.
+// no thread delivers events and answers keepalives while no call is under way.
 class EventLoop {
  public:
   static void start() { static EventLoop loop; }

@@ -7,6 +7,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -103,7 +104,7 @@ class Domain {
 
   // One call, all or nothing. `disk_xml` is one <disk> element.
   void attach(const std::string& disk_xml, Halves halves) const;
-  // Of a running guest see below.
+  // For those of a running guest see below.
   void detach(const std::string& disk_xml, Halves halves) const;
   // Asks the running guest for a disk, and does not wait for it; see RemovalWatch.
   void ask_to_let_go(const std::string& alias, const std::string& disk_xml) const;
@@ -154,7 +155,7 @@ class Volume {
   std::string path_;
 };
 
-// An upload. Unless finish() returned it is broken off, and nobody knows how much arrived.
+// An upload. Unless finish() returned it is broken off, and it is unknown how much arrived.
 class Stream {
  public:
   explicit Stream(Owned<_virStream> handle) : handle_(std::move(handle)) {}

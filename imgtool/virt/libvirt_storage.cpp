@@ -1,5 +1,6 @@
 // Storage pools, volumes and their streams: the part of libvirt.hpp that upload uses most.
 #include <algorithm>
+#include <cstdint>
 
 #include "imgtool/virt/libvirt_calls.hpp"
 

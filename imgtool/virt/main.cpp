@@ -5,16 +5,14 @@
 
 namespace imgtool {
 
-#define COMMAND(name, summary) int run_##name(const Arguments& arguments);
-#include "imgtool/virt/command_list.inc"
-#undef COMMAND
+#define VIRT_COMMAND(name, summary) int run_##name(const Arguments& arguments);
+#include "imgtool/command_list.inc"
 
 namespace {
 
 constexpr std::array virt_commands = {
-#define COMMAND(name, summary) Command{#name, summary, run_##name},
-#include "imgtool/virt/command_list.inc"
-#undef COMMAND
+#define VIRT_COMMAND(name, summary) Command{#name, summary, run_##name},
+#include "imgtool/command_list.inc"
 };
 
 }  // namespace

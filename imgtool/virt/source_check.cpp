@@ -9,10 +9,11 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "formats/facts.hpp"
-#include "formats/probe.hpp"
-#include "formats/reference.hpp"
-#include "imgtool/escape.hpp"
+#include "formats/images/facts.hpp"
+#include "formats/images/probe.hpp"
+#include "formats/images/reference.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/shell_word.hpp"
 #include "io/error.hpp"
 
 namespace imgtool::virt {
@@ -90,7 +91,7 @@ std::optional<NamedVolume> find_named_volume(const Connection& connection,
   if (!pool->is_active()) {
     throw io::Error::refusal(name,
                              fmt::format("the storage pool is not running: virsh pool-start {}",
-                                         io::shell_word(pool->name())));
+                                         shell_word(pool->name())));
   }
   const std::string volume_name = name.substr(slash + 1);
   auto volume = pool->find_volume(volume_name);
@@ -173,7 +174,7 @@ std::string inactive_volume_advice(const std::string& path) {
   if (!mapper && !volume) return "";
   const std::string name = mapper ? path : path.substr(5);
   return fmt::format("; if it is a logical volume, it is not active: lvchange -ay {}",
-                     io::shell_word(name));
+                     shell_word(name));
 }
 
 io::FileStatus status_or_refuse(const std::string& path) {
@@ -242,7 +243,7 @@ CheckedSource check_network(const DiskSource& source, const HostStorage& host,
                   source.label()));
   if (!source.snapshot.empty() && !wishes.readonly) {
     throw io::Error::refusal(source.label(),
-                             "is a snapshot, which nobody can write to: give --readonly");
+                             "is a snapshot, which cannot be written to: give --readonly");
   }
   return checked;
 }

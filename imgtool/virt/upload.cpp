@@ -5,21 +5,23 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <pugixml.hpp>
 
-#include "formats/facts.hpp"
+#include "formats/images/facts.hpp"
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/escape.hpp"
-#include "imgtool/exit_code.hpp"
-#include "imgtool/human.hpp"
-#include "imgtool/image_options.hpp"
-#include "imgtool/image_output.hpp"
-#include "imgtool/image_source.hpp"
-#include "imgtool/job.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/jobs/device_words.hpp"
+#include "imgtool/jobs/image_source.hpp"
+#include "imgtool/jobs/job.hpp"
+#include "imgtool/jobs/output_options.hpp"
+#include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/human.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/shell_word.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 #include "imgtool/virt/virt_report.hpp"
 #include "imgtool/virt/volume_target.hpp"
 
@@ -195,9 +197,9 @@ class UploadJob {
     auto pool = connection_.find_pool(options_.place.substr(0, slash));
     if (!pool) throw io::Error::refusal(options_.place, "there is no such storage pool");
     if (!pool->is_active()) {
-      throw io::Error::refusal(options_.place,
-                               fmt::format("the pool is not running: virsh pool-start {}",
-                                           io::shell_word(pool->name())));
+      throw io::Error::refusal(
+          options_.place,
+          fmt::format("the pool is not running: virsh pool-start {}", shell_word(pool->name())));
     }
     return std::move(*pool);
   }
@@ -223,7 +225,7 @@ class UploadJob {
     fresh_ = true;
   }
 
-  // It may be replaced, if nobody uses it.
+  // It may be replaced, if no domain uses it.
   void check_existing() {
     if (!options_.force) {
       throw io::Error::refusal(options_.place, "exists already: --force replaces its content");
@@ -238,7 +240,7 @@ class UploadJob {
     if (!conflicts.empty()) throw virt::Conflict(options_.place, conflicts, "detach it first");
     if (identity.file) {
       const auto uses = host.uses(identity.path);
-      if (!uses.empty()) throw io::Error::refusal(options_.place, "is " + uses.front().phrase());
+      if (!uses.empty()) throw io::Error::refusal(options_.place, "is " + phrase_of(uses.front()));
       if (virt::locked_by_qemu(identity.path, true)) {
         throw io::Error::refusal(options_.place, "is open in a running QEMU");
       }
@@ -267,7 +269,7 @@ class UploadJob {
     }
   }
 
-  // Of another host names are all there is. They count when that host is this one, or when both
+  // Names are all there is of another host's. They count when that host is this one, or when both
   // have the files of a third.
   [[nodiscard]] bool may_be_volume_there(const std::string& path) const {
     return (connection_.leads_here() || type_of(pool_) == "netfs") &&
@@ -296,18 +298,13 @@ class UploadJob {
     virt::VolumeTarget target(ring, stream, options_.place, sparse_);
     copied_.front().target = &target;
     const auto tuning = choose_copy_options({}, size, {}, image_.cluster_size());
-    io::Copier copier(ring, image_.source(), copied_, tuning, progress, stop_flag());
-    copier.run({io::ByteRange{0, size}});
-    if (stop_flag().load() != 0) {
-      throw io::Error(io::ErrorKind::cancelled, options_.place, "stopped");
-    }
-    if (copied_.front().error) throw io::Error(*copied_.front().error);
+    io::copy_whole(ring, image_.source(), copied_, tuning, progress, stop_flag());
     if (rest > 0) clear_rest(ring, target, {size, rest});
     image_.check_unchanged();
     stream.finish();
   }
 
-  // What lies behind the image on a longer disk is somebody's old content; a file would be as
+  // What lies behind the image on a longer disk is the old content; a file would be as
   // short as what was sent of it.
   static void clear_rest(io::Ring& ring, virt::VolumeTarget& target, io::ByteRange rest) {
     io::TaskGroup group(ring);

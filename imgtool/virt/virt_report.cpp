@@ -1,17 +1,15 @@
 #include "imgtool/virt/virt_report.hpp"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
-#include "imgtool/exit_code.hpp"
-#include "imgtool/report.hpp"
-#include "imgtool/signals.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/json.hpp"
+#include "imgtool/terminal/report.hpp"
+#include "imgtool/terminal/signals.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 
 namespace imgtool::virt {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 std::string conflict_text(const std::vector<DiskUse>& uses, const std::string& advice) {
   constexpr std::size_t most = 3;

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "imgtool/options.hpp"
+#include "imgtool/cli/options.hpp"
 #include "imgtool/virt/domain_disks.hpp"
 #include "io/error.hpp"
 

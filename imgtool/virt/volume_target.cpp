@@ -14,7 +14,7 @@ VolumeTarget::VolumeTarget(io::Ring& ring, Stream& stream, std::string name, boo
     : stream_(stream),
       name_(std::move(name)),
       holes_(holes),
-      turnstile_(ring),
+      sequencer_(ring),
       zeros_(zeros_at_once) {}
 
 std::uint64_t VolumeTarget::zero_grain() const {
@@ -22,14 +22,14 @@ std::uint64_t VolumeTarget::zero_grain() const {
 }
 
 io::Task<> VolumeTarget::take_turn(std::uint64_t offset) {
-  const bool mine = co_await turnstile_.turn(offset);
+  const bool mine = co_await sequencer_.turn(offset);
   if (!mine) throw io::Error(io::ErrorKind::cancelled, name_, "an earlier piece is missing");
 }
 
 io::Task<> VolumeTarget::write(std::uint64_t offset, io::Buffer buffer) {
   co_await take_turn(offset);
   stream_.send(buffer.bytes);
-  turnstile_.pass(offset + buffer.bytes.size());
+  sequencer_.pass(offset + buffer.bytes.size());
 }
 
 io::Task<> VolumeTarget::zero(io::ByteRange range) {
@@ -39,7 +39,7 @@ io::Task<> VolumeTarget::zero(io::ByteRange range) {
   } else {
     send_zeros(range.length);
   }
-  turnstile_.pass(range.end());
+  sequencer_.pass(range.end());
 }
 
 void VolumeTarget::send_zeros(std::uint64_t length) {

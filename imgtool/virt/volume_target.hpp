@@ -5,8 +5,8 @@
 
 #include "imgtool/virt/libvirt.hpp"
 #include "io/buffer_pool.hpp"
+#include "io/sequencer.hpp"
 #include "io/target.hpp"
-#include "io/turnstile.hpp"
 
 namespace imgtool::virt {
 
@@ -24,7 +24,7 @@ class VolumeTarget final : public io::Target {
   io::Task<> write(std::uint64_t offset, io::Buffer buffer) override;
   io::Task<> zero(io::ByteRange range) override;
   io::Task<> flush() override;
-  void abandon() override { turnstile_.abandon(); }
+  void abandon() override { sequencer_.abandon(); }
 
  private:
   io::Task<> take_turn(std::uint64_t offset);
@@ -33,7 +33,7 @@ class VolumeTarget final : public io::Target {
   Stream& stream_;
   std::string name_;
   bool holes_;
-  io::Turnstile turnstile_;
+  io::Sequencer sequencer_;
   io::AlignedMemory zeros_;
 };
 

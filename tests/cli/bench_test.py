@@ -17,7 +17,7 @@ from harness import goals  # noqa: E402
 from harness.contest import Case, Contender  # noqa: E402
 from harness.runner import Entry, Results, Rules, run_case  # noqa: E402
 from harness.stopwatch import Sample, timed  # noqa: E402
-from harness.workshop import Workshop  # noqa: E402
+from harness.testbed import Testbed  # noqa: E402
 
 MIB = 1 << 20
 
@@ -99,10 +99,10 @@ class CompareTest(TestCase):
 
     def test_a_contender_that_writes_nothing_is_called_wrong(self):
         from cases import burn
-        idle = Case("idle", "nobody writes", burn.disk_with("dense_image"),
+        idle = Case("idle", "nothing is written", burn.disk_with("dense_image"),
                     [Contender("idle", "true {target}")], prepare=burn.stale_before_first_run)
-        with Workshop(self.work, 4 * MIB, "imgtool") as workshop:
-            results = run_case(idle, workshop, Rules(rounds=1))
+        with Testbed(self.work, 4 * MIB, "imgtool") as testbed:
+            results = run_case(idle, testbed, Rules(rounds=1))
         self.assertRegex(results.entries["idle"].wrong, "differs from byte 1")
 
     def test_sigterm_in_the_middle_leaves_nothing_behind(self):

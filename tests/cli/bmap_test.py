@@ -8,7 +8,7 @@ from imgtool_testing import (KiB, MiB, TestCase, check, flip_byte, main, random_
 
 BLOCK = 4096
 STALE = 0xA5
-# Blocks of the sample image that are mapped; what lies between is garbage that nobody may see.
+# Blocks of the sample image that are mapped; what lies between is garbage that must not be seen.
 RANGES = [(0, 9), (300, 300), (511, 700), (1000, 1023)]
 
 
@@ -23,9 +23,13 @@ class BmapTestCase(TestCase):
             self.zeroed[begin:end] = self.content[begin:end]
 
     def image(self, name="image.img", content=None):
+        """With data outside of the map, which only a map that was named leaves out."""
         path = self.path(name)
         path.write_bytes(self.content if content is None else content)
         return path
+
+    def clean_image(self, name="image.img"):
+        return self.image(name, bytes(self.zeroed))
 
     def map(self, name="image.bmap", text=None, **options):
         path = self.path(name)
@@ -57,7 +61,7 @@ class BmapTestCase(TestCase):
 
 class Burn(BmapTestCase):
     def test_every_version(self):
-        image = self.image()
+        image = self.clean_image()
         for version in ("1.2", "1.3", "1.4", "2.0"):
             with self.subTest(version=version):
                 self.map(version=version)
@@ -68,14 +72,23 @@ class Burn(BmapTestCase):
                 self.assertEqual(self.burn(image), self.zeroed)
 
     def test_found_beside_the_image(self):
-        packed = gzip.compress(self.content)
+        clean = bytes(self.zeroed)
+        packed, dirty = gzip.compress(clean), gzip.compress(self.content)
         for name, map_name in (("a.img", "a.img.bmap"), ("b.img", "b.bmap"),
                                ("c.img.gz", "c.img.gz.bmap"), ("d.img.gz", "d.img.bmap"),
                                ("e.img.gz", "e.bmap")):
             with self.subTest(name=name):
-                image = self.image(name, packed if name.endswith(".gz") else self.content)
+                image = self.image(name, packed if name.endswith(".gz") else clean)
                 self.map(map_name)
                 self.assertEqual(self.burn(image), self.zeroed)
+                # An image that is newer than its map: nothing of it is dropped in silence.
+                image = self.image(name, dirty if name.endswith(".gz") else self.content)
+                target = self.target()
+                result = self.imgtool("burn", "--force", image, target)
+                self.assertEqual(result.code, 4, f"\n{result!r}")
+                self.assertIn("--bmap none", result.err)
+                if not name.endswith(".gz"):
+                    self.assert_untouched(target)
                 self.assertEqual(self.burn(image, "--bmap=none"), self.content)
 
     def test_given_by_name(self):
@@ -100,13 +113,14 @@ class Burn(BmapTestCase):
             self.assertNotIn(self.content[100 * BLOCK:101 * BLOCK], found)
 
     def test_wrong_content_is_seen_before_anything_is_written(self):
-        self.map()
-        image = self.image()
+        block_map = self.map()
+        image = self.clean_image()
         flip_byte(image, 600 * BLOCK + 5)
         self.assert_refused_before_writing(image, "at offset", 511 * BLOCK, code=4)
         flip_byte(image, 600 * BLOCK + 5)
-        flip_byte(image, 200 * BLOCK)  # nobody cares about this one
-        self.assertEqual(self.burn(image), self.zeroed)
+        flip_byte(image, 200 * BLOCK)  # outside of the map
+        self.assert_refused_before_writing(image, "leaves out", code=4)
+        self.assertEqual(self.burn(image, "--bmap", block_map), self.zeroed)
 
     def test_wrong_content_of_a_stream_never_looks_complete(self):
         block_map = self.map("other.xml")
@@ -178,7 +192,7 @@ class Capture(BmapTestCase):
         return out, block_map
 
     def test_our_own_burn_takes_it(self):
-        for size in (0, 1, 100, MiB, 5 * MiB + 123):
+        for size in (1, 100, MiB, 5 * MiB + 123):
             with self.subTest(size=size):
                 disk = self.half_sparse_image(size, run=256 * KiB)
                 out, block_map = self.capture(disk)

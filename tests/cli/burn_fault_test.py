@@ -1,5 +1,7 @@
 """imgtool burn on disks that fail: found, located, told, and never taken for success."""
 import os
+import signal
+import time
 
 from imgtool_testing import (MiB, TestCase, check, engines, flip_byte, main, requires_fault_disk,
                              requires_root, run, sha256)
@@ -16,6 +18,44 @@ class FaultTestCase(TestCase):
         self.assertGreaterEqual(target["error"]["offset"], first)
         self.assertLess(target["error"]["offset"], end)
         self.assertEqual(target["error"]["path"], target["path"])
+
+
+@requires_root
+class AfterAHardExit(FaultTestCase):
+    @requires_fault_disk
+    def test_a_disk_that_still_takes_writes_is_waited_for(self):
+        """The kernel keeps a killed program's disk until that has taken what was under way."""
+        image = self.dense_image(4 * MiB)
+        disk = self.fault_disk(4 * MiB, write_delay="3500ms")
+        job = self.job("burn", image, disk.device, "--yes", "--verify=none")
+        job.wait_for("write")
+        time.sleep(0.5)
+        job.signal(signal.SIGKILL)
+        job.process.wait(60)
+        result = self.imgtool("burn", image, disk.device, "--json")  # it would ask
+        self.assertNotIn("another namespace", result.err)
+        self.assertIn("--yes", result.err)
+        self.assertEqual(result.code, 3, f"\n{result!r}")
+
+
+@requires_root
+class TooLong(FaultTestCase):
+    def test_a_stream_is_told_the_size_of_the_disk(self):
+        disk = self.loop_device(4 * MiB)
+        image = self.dense_image(6 * MiB)
+        result = self.imgtool("burn", "-", disk, "--yes", "--json", input=image.read_bytes())
+        self.assertEqual(result.code, 1, f"\n{result!r}")
+        self.assertIn(f"which has {4 * MiB} bytes", result.err)
+        self.assertEqual(result.json["targets"][0]["head"], "wiped")
+
+    def test_each_target_has_its_rate(self):
+        disks = [self.loop_device(8 * MiB) for _ in range(2)]
+        result = self.imgtool_ok("burn", self.dense_image(8 * MiB), *disks, "--yes", "--json",
+                                 "--rate=6M")
+        for target in self.targets(result).values():
+            self.assertGreater(target["write-seconds"], 0.5)
+            self.assertAlmostEqual(target["write-bytes-per-second"],
+                                   target["data-bytes"] / target["write-seconds"], delta=1)
 
 
 @requires_root

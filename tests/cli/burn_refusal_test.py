@@ -1,9 +1,12 @@
 """imgtool burn refuses what must not be overwritten: exit 3, who holds it and what to do, and not
 a byte changed."""
+import fcntl
+import lzma
 import os
 import signal
 import subprocess
 import sys
+import termios
 
 from imgtool_testing import (IMGTOOL, MiB, TestCase, check, main, requires, requires_root, run,
                              sha256, wait_until)
@@ -305,6 +308,89 @@ class Serial(RefusalTestCase):
         self.assertEqual(list(self.dir.glob("target*")), [])
 
 
+    @requires_root
+    @requires("strace", "unshare")
+    def test_of_the_disk_that_was_opened(self):
+        """The number is asked for again once the disk is held: another one may have the name."""
+        disk = self.loop_device(4 * MiB)
+        number = os.stat(disk).st_rdev
+        device = self.path("sys") / "block" / "sda"
+        (device / "device").mkdir(parents=True)
+        (device / "dev").write_text(f"{os.major(number)}:{os.minor(number)}\n")
+        (device / "size").write_text(f"{4 * MiB // 512}\n")
+        # A /sys of its own, which is changed while the opening waits.
+        script = f"""mount --bind {self.dir}/sys /sys || exit 99
+            cd {device}/device; echo GOOD1 >serial; echo $1 >next
+            (sleep 1; mv next serial) &
+            exec strace -f -qq -o /dev/null -P {disk} -e trace=openat \
+              -e inject=openat:delay_enter=3000000 \
+              "$2" burn "$3" {disk} --yes --expect-serial=GOOD1"""
+        before = sha256(disk)
+        for serial, code in (("BAD2", 3), ("GOOD1", 0)):
+            result = run(["unshare", "-m", "sh", "-c", script, "sh", serial, IMGTOOL, self.image],
+                         env={"ASAN_OPTIONS": "detect_leaks=0"})
+            self.assertEqual(result.code, code, f"\n{result!r}")
+            if code == 3:
+                self.assert_refused(result, disk, "BAD2", "GOOD1")
+                self.assertEqual(sha256(disk), before)
+
+
+class Nameless(RefusalTestCase):
+    def burn_to_descriptor(self, remove, *options):
+        script = f"""exec 3<>"$2"; {remove}
+            exec "$0" burn "$1" /proc/self/fd/3 --json {' '.join(options)}"""
+        target = self.path("target")
+        target.write_bytes(b"x" * 5000)
+        return run(["sh", "-c", script, IMGTOOL, self.image, target]), target
+
+    def test_a_file_that_was_deleted_gets_a_clear_line(self):
+        for options in ([], ["--force"]):
+            with self.subTest(options=options):
+                result, target = self.burn_to_descriptor('rm "$2"', *options)
+                self.assert_refused(result, "/proc/self/fd/3", "was deleted", "name a file")
+                self.assertFalse(target.exists())
+
+    def test_a_descriptor_of_a_file_that_is_there_is_that_file(self):
+        result, target = self.burn_to_descriptor("true", "--force")
+        self.assertEqual(result.code, 0, f"\n{result!r}")
+        self.assertEqual(target.read_bytes(), self.image.read_bytes())
+
+
+class Unanswered(RefusalTestCase):
+    """A device of which the kernel does not tell all: reading a process's memory at 0 is EIO."""
+
+    def setUp(self):
+        super().setUp()
+        self.process = self.start(["sleep", "1000"])
+
+    def burn(self, disk, broken):
+        script = """mount --bind "$4" "$1" || exit 99
+            exec "$0" burn "$2" "$3" --yes --json"""
+        return run(["unshare", "-m", "sh", "-c", script, IMGTOOL, broken, self.image, disk,
+                    f"/proc/{self.process.pid}/mem"])
+
+    @requires_root
+    @requires("unshare")
+    def test_counts_when_it_is_the_target_and_is_a_note_when_not(self):
+        backing = self.backing_file(4 * MiB)
+        disk, other = self.loop_device(backing), self.loop_device(8 * MiB)
+        before = sha256(backing)
+        for attribute in ("size", "dev", "loop/backing_file"):
+            with self.subTest(attribute=attribute):
+                own, others = (f"/sys/block/{os.path.basename(name)}/{attribute}"
+                               for name in (disk, other))
+                result = self.burn(disk, own)
+                self.assert_refused(result, disk, "cannot be told", own.removeprefix("/sys/block"),
+                                    "Input/output error")
+                self.assertEqual(sha256(backing), before)
+                result = self.burn(disk, others)
+                self.assertEqual(result.code, 0, f"\n{result!r}")
+                self.assertIn(f"note: not everything can be told of {other}", result.err)
+                self.assert_same_content(disk, self.image, 2 * MiB)
+                check("dd", "if=/dev/zero", f"of={disk}", "bs=1M", "count=4", "status=none")
+                before = sha256(backing)
+
+
 class Confirmation(RefusalTestCase):
     def setUp(self):
         super().setUp()
@@ -369,6 +455,35 @@ class Confirmation(RefusalTestCase):
         self.assert_untouched()
         terminal.type("no\n")
         self.assertEqual(terminal.finish(process), 3, terminal.text)
+        self.assert_untouched()
+
+    @requires_root
+    @requires("xzcat")
+    def test_a_pipe_is_asked_about_on_the_terminal_behind_it(self):
+        packed = self.path("image.xz")
+        packed.write_bytes(lzma.compress(self.image.read_bytes(), preset=0))
+        for answer, code in (("no\n", 3), ("yes\n", 0)):
+            terminal = Terminal(self)
+            unpacker = self.start(["xzcat", packed], stdout=subprocess.PIPE)
+            # Its own terminal is not on standard input.
+            streams = {**terminal.streams(), "stdin": unpacker.stdout,
+                       "preexec_fn": lambda: fcntl.ioctl(1, termios.TIOCSCTTY, 0)}
+            process = self.start([IMGTOOL, "burn", "-", self.disk], **streams)
+            unpacker.stdout.close()
+            terminal.wait_for("yes to go on")
+            self.assert_untouched()
+            terminal.type(answer)
+            self.assertEqual(terminal.finish(process), code, terminal.text)
+        self.assert_same_content(self.backing, self.image, 2 * MiB)
+
+    @requires_root
+    def test_without_root_it_says_sudo(self):
+        os.chmod(self.dir, 0o755)
+        process = self.start([IMGTOOL, "burn", "--yes", "-", self.disk], user=65534, group=65534,
+                             extra_groups=[], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+        _, err = process.communicate(self.image.read_bytes(), timeout=60)
+        self.assertEqual(process.returncode, 3, err)
+        self.assertIn(b"sudo", err)
         self.assert_untouched()
 
     @requires_root

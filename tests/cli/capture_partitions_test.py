@@ -1,4 +1,6 @@
-"""capture --to-last-partition: an image that ends where the last partition does."""
+"""capture --to-last-partition: an image that ends where the last partition does.
+
+The disks have random bytes behind their partitions, which --force-cut leaves out."""
 import os
 
 from imgtool_testing import (MiB, main, requires, requires_fault_disk, requires_root, sha256)
@@ -13,7 +15,8 @@ LOGICAL = "label: dos\nlabel-id: 0x1b2c3d4e\nstart=2048, size=4096, type=83, boo
 class CapturePartitionsTest(TableTestCase):
     def capture(self, disk, *args):
         image = self.path()
-        result = self.imgtool("capture", "--to-last-partition", disk, image, "--json", *args)
+        result = self.imgtool("capture", "--to-last-partition", "--force-cut", disk, image, "--json",
+                              *args)
         self.assertEqual(result.code, 0, f"\n{result!r}")
         return image, result.json
 
@@ -30,7 +33,8 @@ class CapturePartitionsTest(TableTestCase):
         self.assertEqual(self.table(image), self.table(disk))
         self.assert_partitions_equal(image, disk, PARTITIONS.values())
         self.assertEqual(sha256(disk), before)
-        result = self.imgtool_ok("capture", "--to-last-partition", disk, self.path())
+        result = self.imgtool_ok("capture", "--to-last-partition", "--force-cut", disk,
+                                 self.path())
         self.assertIn("32.0 MiB behind the last partition left out, with a GPT that ends there",
                       result.out)
 
@@ -87,7 +91,7 @@ class CapturePartitionsTest(TableTestCase):
     def test_resume_goes_on_with_the_same_table(self):
         disk = self.gpt_image(40 * MiB, PARTITIONS)
         image, mapfile = self.path(), self.path()
-        options = ["--to-last-partition", "--mapfile", mapfile, disk, image]
+        options = ["--to-last-partition", "--force-cut", "--mapfile", mapfile, disk, image]
         job = self.job("capture", *options, "--rate=4M")
         job.wait_for("write", 2 * MiB)
         job.signal(2)
@@ -112,8 +116,8 @@ class CapturePartitionsTest(TableTestCase):
         image = self.path()
         result = self.imgtool("capture", "--to-last-partition", fault.device, image)
         self.assertEqual(result.code, 1, result)
-        result = self.imgtool("capture", "--rescue", "--to-last-partition", "--json", fault.device,
-                              image)
+        result = self.imgtool("capture", "--rescue", "--to-last-partition", "--force-cut", "--json",
+                              fault.device, image)
         self.assertEqual(result.code, 5, result)
         self.assertEqual(result.json["unreadable"], [{"start": 512, "length": 512}])
         self.assert_healthy(image)

@@ -5,8 +5,9 @@ import pathlib
 import signal
 import subprocess
 
-from imgtool_testing import (GiB, IMGTOOL, KiB, MiB, TestCase, check, engines, main, random_bytes,
-                             requires, requires_fault_disk, requires_root, run, sha256)
+from imgtool_testing import (GiB, IMGTOOL, KiB, MiB, TestCase, check, engines, flip_byte, main,
+                             random_bytes, requires, requires_fault_disk, requires_root, run,
+                             sha256)
 
 
 def allocated(path):
@@ -40,7 +41,7 @@ class Content(CaptureTestCase):
                     self.assertEqual(report["data-bytes"], 5 * MiB)
 
     def test_of_a_file_of_every_size(self):
-        for size in (0, 1, 511, 512, 4095, 4096, MiB - 1, MiB, MiB + 1, 5 * MiB + 77):
+        for size in (1, 511, 512, 4095, 4096, MiB - 1, MiB, MiB + 1, 5 * MiB + 77):
             for engine in engines():
                 with self.subTest(size=size, engine=engine):
                     content = self.dense_image(size, f"content{size}")
@@ -109,7 +110,27 @@ class Content(CaptureTestCase):
         self.assertEqual(result.code, 0, f"\n{result!r}")
         self.assertIn("warning", result.err)
         self.assertIn(str(place), result.err)
+        self.assertTrue(result.json["in-use"])
         self.assert_same_content(out, backing)
+
+    @requires_root
+    def test_a_disk_that_is_written_meanwhile_is_told(self):
+        for writes in (False, True):
+            disk = self.loop_device(8 * MiB)
+            job = self.job("capture", disk, self.path(), "--json", "--rate=6M")
+            job.wait_for("write", MiB)
+            if writes:
+                with open(disk, "r+b", buffering=0) as file:
+                    file.write(bytes(4096))
+                    os.fsync(file.fileno())
+            result = job.finish()
+            self.assertEqual(result.code, 0, f"\n{result!r}")
+            self.assertEqual(result.json["written-meanwhile"], writes)
+        file = self.dense_image(8 * MiB)
+        job = self.job("capture", file, self.path(), "--rate=6M")
+        job.wait_for("write", MiB)
+        flip_byte(file, 0)
+        self.assertIn("was written to while it was read", job.finish().out)
 
     def test_there_and_back(self):
         content = self.half_sparse_image(6 * MiB + 99)
@@ -182,7 +203,7 @@ class Options(CaptureTestCase):
 
 class StandardOutput(CaptureTestCase):
     def test_to_a_pipe(self):
-        for size in (0, 1, MiB, 5 * MiB + 1234):
+        for size in (1, MiB, 5 * MiB + 1234):
             content = self.half_sparse_image(size, f"content{size}")
             for engine in engines():
                 with self.subTest(size=size, engine=engine):

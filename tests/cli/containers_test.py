@@ -1,6 +1,7 @@
 """Images in containers (gz, xz, bz2, zst, Android sparse): recognised by content, read right, and
 refused with the place where they are damaged, by every command that takes an image."""
 import hashlib
+import lzma
 import random
 import struct
 import subprocess
@@ -8,7 +9,7 @@ import subprocess
 from containers import COMPRESSORS, checksum_chunk, sample_simg, seekable_zst, simg, zero_frame, zstd
 from imgtool_testing import (KiB, MiB, TestCase, check, engines, main, random_bytes, requires, run)
 
-SIZES = (0, 1, 2 * MiB + 77)
+SIZES = (1, 2 * MiB + 77)
 
 
 def sample(size, seed=1):
@@ -21,6 +22,22 @@ def sample(size, seed=1):
         content += (generator.randbytes(length) if kind == "n" else bytes(length) if kind == "z"
                     else (b"some text %d " % length) * (length // 12))
     return bytes(content[:size])
+
+
+def footer_of_vhd(size):
+    return bytes(size) + b"conectix" + bytes(504)
+
+
+# A part of each refusal, and the least of a file that leads to it.
+FOREIGN = {
+    "VMDK": b"KDMV\1\0\0\0", "COWD": b"COWD\1\0\0\0", "descriptor": b"# Disk DescriptorFile\nversion=1\n",
+    "seSparse": b"\xbe\xba\xfe\xca\0\0\0\0", "VDI": bytes(64) + b"\x7f\x10\xda\xbe", "VHDX": b"vhdxfile",
+    "VHD": b"conectix", "QED": b"QED\0", "Parallels": b"WithoutFreeSpace", "tar": bytes(257) + b"ustar",
+    "zip": b"PK\3\4", "7z": b"7z\xbc\xaf\x27\x1c", "rar": b"Rar!\x1a\7", "lz4": b"\x04\x22\x4d\x18",
+    "lzip": b"LZIP", "lzop": b"\x89LZO\0\r\n\x1a\n", "lzma": b"\x5d\0\0\x80\0" + b"\xff" * 8,
+    "partclone": b"partclone-image", "web page": b"\n <!DOCTYPE HTML><html>404</html>",
+    "EnCase": b"EVF\x09\x0d\x0a\xff\0", "WIM": b"MSWIM\0\0\0",
+}
 
 
 class ContainerTestCase(TestCase):
@@ -214,7 +231,7 @@ class Streams(ContainerTestCase):
         for name, compress in COMPRESSORS.items():
             packed = compress(content)
             with self.subTest(format=name):
-                self.assert_damaged(self.file(packed + b"x"))
+                self.assert_damaged(self.file(packed + b"x"), "follow")
                 self.assert_damaged("-", input=packed + random_bytes(5000))
 
 
@@ -281,7 +298,32 @@ class SeekableZst(ContainerTestCase):
         lengths = list(map(len, frames))
         self.assert_damaged(self.file(table((lengths[0], MiB - 1), (lengths[1], MiB))))
         self.assert_damaged(self.file(table((lengths[0] - 9, MiB), (lengths[1] + 9, MiB))))
-        self.assert_damaged(self.file(table((lengths[0], MiB))))
+        self.assert_damaged(self.file(table((lengths[0] - 1, MiB))))
+        # Of the last frame alone: another file stands in front of it.
+        both = hashlib.sha256(random_bytes(MiB, 0) + random_bytes(MiB, 1)).hexdigest()
+        one_too_few = self.file(table((lengths[1], MiB)))
+        self.assertIn(both, self.imgtool_ok("hash", one_too_few).out)
+
+    @requires("zstd")
+    def test_one_file_behind_another(self):
+        """Ours and other tools', as `zstd -d` takes them; each of ours has to be whole."""
+        contents = [random_bytes(9 * MiB, seed) for seed in (1, 2)]
+        ours, plain = [], []
+        for seed, content in enumerate(contents):
+            raw = self.file(content)
+            packed = self.path(f"{seed}.zst")
+            self.imgtool_ok("convert", "-O", "zst", raw, packed)
+            ours.append(packed.read_bytes())
+            plain.append(zstd(content, "-1"))
+        whole = hashlib.sha256(b"".join(contents)).hexdigest()
+        for first in (ours[0], plain[0]):
+            for second in (ours[1], plain[1]):
+                image = self.file(first + second)
+                self.assertIn(whole, self.imgtool_ok("hash", image).out)
+        cut = ours[0].index(b"\x28\xb5\x2f\xfd", 100)  # between two frames
+        for parts in ((ours[0][:cut], ours[1]), (ours[0][:cut], plain[1]),
+                      (ours[1], ours[0][:cut]), (plain[1], ours[0][:cut])):
+            self.assert_damaged(self.file(b"".join(parts)))
 
     def test_frames_too_large_for_memory_are_a_stream(self):
         content = bytes(70 * MiB)
@@ -341,6 +383,68 @@ class AndroidSparse(ContainerTestCase):
         image = self.file(simg([checksum_chunk(0), struct.pack("<HHII", 0xCAC3, 0, 1 << 31, 12)],
                                1 << 31))
         self.assertEqual(self.imgtool_ok("info", "--json", image).json["virtual-size"], 1 << 43)
+
+
+class ForeignFiles(ContainerTestCase):
+    """What is no disk, and of a kind that imgtool does not read, is not taken for one."""
+
+    def refused(self, what, *arguments, **options):
+        result = self.imgtool(*arguments, **options)
+        self.assertEqual(result.code, 3, f"\n{result!r}")
+        self.assertIn(what, result.err)
+        self.assertIn("-f raw", result.err)
+
+    def test_known_by_content_in_files_and_pipes(self):
+        target = self.path("out.img")
+        for what, start in FOREIGN.items():
+            with self.subTest(what):
+                image = self.file(start + bytes(8 * KiB), "misnamed.img")
+                self.refused(what, "hash", image)
+                self.refused(what, "burn", "--yes", image, target)
+                self.refused(what, "info", image)
+                with image.open("rb") as file:
+                    pipe = subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE)
+                    self.refused(what, "convert", "-", target, input=pipe.stdout)
+                    pipe.stdout.close()
+                    pipe.wait()
+                self.assertFalse(target.exists())
+                self.imgtool_ok("hash", "-f", "raw", image)
+
+    def test_known_by_their_end(self):
+        for what, end in (("VHD", footer_of_vhd(0)), ("DMG", b"koly" + bytes(508))):
+            image = self.file(random_bytes(64 * KiB) + end)
+            self.refused(what, "hash", image)
+            self.imgtool_ok("hash", "-f", "raw", image)
+
+    def test_inside_streams(self):
+        content = FOREIGN["tar"] + bytes(64 * KiB)
+        target = self.path("out.img")
+        for suffix, compress in COMPRESSORS.items():
+            with self.subTest(suffix):
+                image = self.file(compress(content))
+                self.refused("tar archive inside", "burn", "--yes", image, target)
+                self.assertFalse(target.exists())
+                self.imgtool_ok("hash", "-f", suffix, image)
+
+    def test_inside_a_seekable_zst(self):
+        image = self.file(seekable_zst(FOREIGN["VHDX"] + bytes(64 * KiB)))
+        self.refused("VHDX) inside zst", "hash", image)
+
+
+class Bounds(ContainerTestCase):
+    def test_many_empty_xz_streams_take_no_time_each_for_all_before(self):
+        image = self.file(lzma.compress(b"") * 100000)
+        result = self.imgtool("info", image, timeout=40)  # took a minute
+        self.assertEqual(result.code, 0, f"\n{result!r}")
+
+    def test_sizes_of_a_sparse_image_do_not_wrap(self):
+        block, most = 16 * MiB, 0xffffffff
+        chunks = [(0xCAC3, most, b"")] * 256 + [(0xCAC3, 256, b""),
+                                                (0xCAC2, 1, struct.pack("<I", 0xdeadbeef))]
+        image = struct.pack("<IHHHHIIII", 0xED26FF3A, 1, 0, 28, 12, block, 1, len(chunks), 0)
+        for kind, blocks, payload in chunks:
+            image += struct.pack("<HHII", kind, 0, blocks, 12 + len(payload)) + payload
+        self.assert_damaged(self.file(image), "more")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ class ToQcow2(ConvertTestCase):
                 self.round_trip(source, "-c", "-o", options, *more)
 
     def test_odd_sizes(self):
-        for size in (0, 1, 511, 512, 65536, 65537, MiB - 512, MiB + 1):
+        for size in (1, 511, 512, 65536, 65537, MiB - 512, MiB + 1):
             for options in ([], ["-c"], ["-o", "preallocation=metadata"]):
                 with self.subTest(size=size, options=options):
                     source = self.mixed_image(size)

@@ -54,7 +54,7 @@ class Create(ConvertTestCase):
         self.assertEqual(self.imgtool("create", "-b", "none", self.path("x.qcow2")).code, 1)
         self.assertEqual(self.imgtool("create", self.path("y.qcow2")).code, 2)
 
-    def test_a_name_that_nobody_could_open(self):
+    def test_a_name_that_no_program_could_open(self):
         for name in ("n:b.qcow2", "a\nb.qcow2"):
             self.imgtool_ok("create", "-f", "qcow2", self.path(name), "1M")
             over = self.path("over.qcow2")

@@ -57,10 +57,11 @@ class Devices(TestCase):
         big_sectors = self.loop_device(8 * MiB, sector_size=4096)
         read_only = self.loop_device(8 * MiB, read_only=True)
         devices = self.listed("--all")
-        self.assertEqual(devices[big_sectors]["logical_sector"], 4096)
-        self.assertEqual(devices[read_only]["logical_sector"], 512)
-        self.assertTrue(devices[read_only]["read_only"])
-        self.assertFalse(devices[big_sectors]["read_only"])
+        self.assertEqual(devices[big_sectors]["logical-sector"], 4096)
+        self.assertEqual(devices[read_only]["logical-sector"], 512)
+        self.assertTrue(devices[read_only]["read-only"])
+        self.assertFalse(devices[big_sectors]["read-only"])
+        self.assertTrue(devices[read_only]["read_only"])  # the old name, for one version
         self.assertIn("free; read-only", self.imgtool_ok("devices", "--all").out)
 
     def ends_with_its_remedy(self, loop, use):

@@ -1,4 +1,4 @@
-"""--drop-free of convert, compress and measure: what nobody uses is zeros, and takes no space."""
+"""--drop-free of convert, compress and measure: what is free is zeros, and takes no space."""
 import os
 
 from imgtool_testing import KiB, MiB, TestCase, check, main, requires, requires_root, sha256
@@ -39,7 +39,7 @@ class DropFree(ScrubTestCase):
         """One image for all: making it takes longer than what is done with it."""
         ways = (self.raw_to_qcow2, self.compress_and_its_digest, self.compressed_qcow2_to_raw,
                 self.qcow2_to_zst, self.over_a_backing_file_free_space_is_zeros_of_its_own,
-                self.measure)
+                self.measure, self.maps_that_are_believed)
         for way in ways:
             with self.subTest(way=way.__name__):
                 way()
@@ -88,8 +88,35 @@ class DropFree(ScrubTestCase):
         self.imgtool_ok("convert", "--drop-free", self.raw, out)
         self.assertLessEqual(os.path.getsize(out), without)
 
+    def maps_that_are_believed(self):
+        out = self.path("a7.raw")
+        asked = self.imgtool_ok("analyze", self.raw, "--json").json["containers"][0]
+        self.assertFalse(asked["map-believed"])
+        for command in (["convert", "--drop-free", self.raw, out, "--force"], ["analyze", self.raw]):
+            document = self.imgtool_ok(*command, "--trust-maps", "--json").json
+            found = document["left-out"]["file-systems"] if "left-out" in document else \
+                document["containers"]
+            self.assertTrue(found[0]["map-believed"])
+            self.assertIn("files were not asked", self.imgtool_ok(*command, "--trust-maps").out)
+        measure = ["measure", "-O", "qcow2", "--drop-free", self.raw]
+        for options, believed in ([], False), (["--trust-maps"], True):
+            document = self.imgtool_ok(*measure, *options, "--json").json
+            self.assertEqual(document["left-out"]["file-systems"][0]["map-believed"], believed)
+            out_text = self.imgtool_ok(*measure, *options).out
+            self.assertTrue(out_text.startswith("required size: "))
+            self.assertEqual("files were not asked" in out_text, believed)
+        self.assertNotIn("left-out", self.imgtool_ok("measure", self.raw, "--json").json)
+        self.assert_result(out, "raw")
+
 
 class Refusals(TestCase):
+    def test_believed_maps_of_nothing(self):
+        for command in (["convert", "a", "b"], ["capture", "/dev/null", "b"],
+                        ["measure", "a"]):
+            result = self.imgtool(*command, "--trust-maps")
+            self.assertEqual(result.code, 2, result)
+            self.assertIn("--trust-maps needs", result.err)
+
     def test_what_cannot_be_known(self):
         process = self.imgtool("convert", "--drop-free", "-", self.path("a.qcow2"),
                                input=bytes(MiB))

@@ -4,8 +4,9 @@ import os
 import random
 import re
 
-from imgtool_testing import KiB, MiB, check, flip_byte, main, requires, requires_root
-from scrub_testing import ScrubTestCase, container, contents, free_map, scrub
+from btrfs_group_tree import Btrfs, move_groups_into_their_tree
+from imgtool_testing import KiB, MiB, check, flip_byte, main, requires, requires_root, run
+from scrub_testing import FREE_RANGES, ScrubTestCase, container, contents, free_map, scrub
 from xfs_testing import crc32c
 
 SIZE = 256 * MiB
@@ -42,7 +43,7 @@ class BtrfsTestCase(ScrubTestCase):
         return copy
 
     def assert_counts_agree(self, image, found):
-        """What is not free is what btrfs counts as used, in all copies, and what nobody may use."""
+        """What is not free is what btrfs counts as used, in all copies, and what may not be used."""
         with self.mounted(image, "ro") as root:
             text = check("btrfs", "filesystem", "df", "--raw", root)
         used = MiB + 64 * KiB  # in front, and around the second superblock
@@ -87,6 +88,69 @@ class Scrub(BtrfsTestCase):
 
     def test_compressed(self):
         self.check_variant(mount_options=["compress-force=zstd"])
+
+    def test_other_checksums(self):
+        for kind in ("xxhash", "sha256", "blake2"):
+            with self.subTest(kind=kind):
+                self.check_variant("--csum", kind, files=60)
+
+    def test_a_flipped_byte_under_other_checksums(self):
+        for kind in ("xxhash", "sha256", "blake2"):
+            with self.subTest(kind=kind):
+                image = self.make("--csum", kind, "-m", "single")
+                address = re.search(r"^leaf (\d+) items", dumped(image, "extent"), re.M)[1]
+                text = check("btrfs-map-logical", "-l", address, "-c", 1, image)
+                place = int(re.search(r"physical (\d+)", text)[1])
+                for at in (SUPERBLOCK + 3000, SUPERBLOCK + 3, place + 8000):
+                    flip_byte(image, at)
+                    self.assert_kept_whole(image, "checksum")
+                    flip_byte(image, at)
+                self.exact_map(image)
+
+    def test_block_groups_in_a_tree_of_their_own(self):
+        image = self.make("-m", "single")
+        before = self.exact_map(image)["free"]
+        move_groups_into_their_tree(image)
+        self.assertEqual(number(image, 0xb4) & 8, 8)
+        after = self.exact_map(image)["free"]
+        self.assertEqual(sum(length for _, length in before) - 16 * KiB,
+                         sum(length for _, length in after))
+        with self.mounted(image) as root:  # the kernel goes on with it
+            self.age(root, fill=0.4, files=200)
+        self.assertEqual(number(image, 0xb4) & 8, 8)
+        self.assert_survives(image, at_least=SIZE // 8)
+        set_number(image, 0xb4, number(image, 0xb4) & ~8)
+        self.assert_kept_whole(image, "counts other bytes")
+
+    def test_several_devices(self):
+        """Of each, what no chunk has is free; all files survive on all of them."""
+        for profile in ("raid1", "raid0", "single"):
+            with self.subTest(data=profile):
+                images = [self.zero_image(SIZE) for _ in range(2)]
+                check("mkfs.btrfs", "-q", "-m", "raid1", "-d", profile, *images)
+                devices = [self.loop_device(image, direct_io=False) for image in images]
+                check("btrfs", "device", "scan", *devices)
+                root = self.path()
+                root.mkdir()
+                check("mount", devices[0], root)
+                self.age(root, fill=0.2, files=60)
+                before = contents(root)
+                check("umount", root)
+                for image in images:
+                    scrub(image, self.exact_map(image)["free"])
+                self.assert_checks(["btrfs", "check", "--readonly", devices[0]], profile)
+                check("mount", devices[1], root)
+                self.assertEqual(contents(root), before)
+                check("umount", root)
+                check("btrfs", "device", "scan", "--forget", *devices)
+                for device in devices:
+                    self.detach(device)
+
+    def test_a_device_without_the_chunk_tree_is_kept(self):
+        images = [self.zero_image(SIZE), self.zero_image(SIZE)]
+        check("mkfs.btrfs", "-q", "-m", "single", "-d", "single", *images)
+        kept = [container(free_map(image))["kept"] for image in images]
+        self.assertIn("unsupported", kept)
 
     def test_snapshots_and_deleted_subvolumes(self):
         image = self.make("-n", "4k")
@@ -145,6 +209,63 @@ class Scrub(BtrfsTestCase):
         self.assert_survives(image)
 
 
+def dumped(image, tree):
+    return check("btrfs", "inspect-internal", "dump-tree", "-t", tree, image)
+
+
+@requires_root
+@requires("mkfs.btrfs", "btrfs")
+class Disagreement(BtrfsTestCase):
+    """Files and extent tree, each of them sound, contradict each other."""
+
+    def make_filled(self):
+        image = self.make("-m", "single", "-n", "4k")
+        with self.mounted(image) as root:
+            check("btrfs", "subvolume", "create", root / "sub")
+            for index in range(60):
+                (root / "sub" / str(index)).write_bytes(bytes([index]) * 9000)
+            check("sync", "-f", root)
+            check("btrfs", "subvolume", "snapshot", root / "sub", root / "snapshot")
+        return image
+
+    def change(self, image, address, old, new):
+        """A number in the tree block at a logical address, and its checksum with it."""
+        text = check("btrfs-map-logical", "-l", address, "-c", 1, image)
+        place = int(re.search(r"physical (\d+)", text)[1])
+        with open(image, "r+b") as file:
+            file.seek(place)
+            block = file.read(4096)
+            at = block.index(old.to_bytes(8, "little"), 101)
+            block = block[:at] + new.to_bytes(8, "little") + block[at + 8:]
+            file.seek(place)
+            file.write(crc32c(block[32:]).to_bytes(4, "little") + bytes(28) + block[32:])
+
+    def assert_noticed(self, image, address, old, new, *words):
+        self.change(image, address, old, new)
+        self.assert_kept_whole(image, *words)
+        believed = run([FREE_RANGES, "--trust-maps", image]).json
+        self.assertEqual(container(believed)["kept"], "")
+        self.assertTrue(container(believed)["map-believed"])
+        self.change(image, address, new, old)
+        self.assertFalse(container(self.exact_map(image))["map-believed"])
+
+    def test_a_file_and_a_tree_block_in_free_space(self):
+        image = self.make_filled()
+        text = dumped(image, "256")
+        leaf, extent = map(int, re.search(r"^leaf (\d+) items(?:(?!^leaf \d+ items).)*?data disk byte "
+                                          r"(\d+)", text, re.M | re.S).groups())
+        # The last of the data chunk, which is mostly empty.
+        chunks = re.findall(r"CHUNK_ITEM (\d+)\).*\n\s+length (\d+) .* type DATA",
+                            dumped(image, "3"))
+        address, length = map(int, chunks[-1])
+        self.assert_noticed(image, leaf, extent, address + length - 8 * KiB,
+                            "uses blocks that the extent tree calls free", "tree 256")
+        node, child = map(int, re.search(r"^node (\d+) level.*?key .*? block (\d+)", text,
+                                         re.M | re.S).groups())
+        self.assert_noticed(image, node, child, address + length - 8 * KiB,
+                            "tree 256 has blocks that the extent tree calls free")
+
+
 @requires_root
 @requires("mkfs.btrfs", "btrfs")
 class Live(BtrfsTestCase):
@@ -161,19 +282,59 @@ class Live(BtrfsTestCase):
         with self.mounted(copy) as root:
             self.assertEqual(contents(root), before)
 
-    def test_with_a_log_tree_it_is_kept(self):
-        image = self.make()
-        with self.mounted(image) as root:
-            self.age(root, fill=0.1, files=20)
-            check("sync", "-f", root)
-            with open(root / "synced", "wb") as file:
-                file.write(bytes(range(256)) * 500)
-                file.flush()
-                os.fsync(file.fileno())
-            copy = self.copy(image)
+    @staticmethod
+    def write_synced(*folders):
+        for folder in folders:
+            for index in range(20):
+                with open(folder / f"synced {index}", "wb") as file:
+                    file.write(random.Random(index).randbytes(1 + 30000 * index))
+                    file.flush()
+                    os.fsync(file.fileno())
+
+    def synced(self):
+        """A copy of a mounted one, with files that were synced after the last commit, and what
+        must be in it."""
+        image = self.make("-m", "single")
+        with self.mounted(image, "commit=300") as root:
+            check("btrfs", "subvolume", "create", root / "sub")
+            self.age(root, fill=0.1, files=40)
+            for _ in range(9):  # until no transaction ends meanwhile
+                check("sync", "-f", root)
+                generation = number(image, 0x48)
+                self.write_synced(root, root / "sub")
+                copy = self.copy(image)
+                if number(copy, 0x48) == generation:
+                    break
+            self.assertEqual(number(copy, 0x48), generation)
+            before = contents(root)
+        image.unlink()  # two mounted file systems of one uuid would be taken for one
         self.assertNotEqual(number(copy, 0x60), 0)
+        return copy, before
+
+    def test_with_a_log_tree(self):
+        """What was synced is in no tree but that, until a mount brings it home."""
+        copy, before = self.synced()
+        free = self.exact_map(copy)["free"]
+        set_number(copy, 0x60, (log := number(copy, 0x60)) * 0)
+        without = self.exact_map(copy)["free"]
+        set_number(copy, 0x60, log)
+        lost = sum(length for _, length in without) - sum(length for _, length in free)
+        self.assertGreater(lost, sum(30000 * index for index in range(20)))
+        scrub(copy, free)
+        with self.mounted(copy) as root:
+            self.assertEqual(contents(root), before)
+        self.assertEqual(number(copy, 0x60), 0)
+        self.assert_checks(["btrfs", "check", "--readonly", copy], "after the scrub and the replay")
+
+    def test_with_a_damaged_log_tree_it_is_kept(self):
+        copy, _ = self.synced()
+        place = Btrfs(copy).place(number(copy, 0x60))
+        self.exact_map(copy)
+        flip_byte(copy, place + 200)
+        self.assert_kept_whole(copy, "checksum")
+        flip_byte(copy, place + 200)
+        set_number(copy, 0x60, 2 ** 50)
         self.assert_kept_whole(copy, "log tree", "unmount")
-        self.exact_map(image)
 
     def test_frozen(self):
         image = self.make()
@@ -221,17 +382,6 @@ class Kept(BtrfsTestCase):
         self.assertEqual(found["size"], SIZE)
         self.assertEqual(found["block-size"], 4096)
 
-    def test_several_devices(self):
-        images = [self.zero_image(SIZE), self.zero_image(SIZE)]
-        check("mkfs.btrfs", "-q", "-m", "raid1", "-d", "single", *images)
-        for image in images:
-            self.assert_kept_whole(image, "2 devices")
-
-    def test_other_checksums(self):
-        for kind in ("xxhash", "sha256", "blake2"):
-            with self.subTest(kind=kind):
-                self.assert_kept_whole(self.make("--csum", kind), kind)
-
     @requires("btrfstune")
     def test_seed(self):
         check("btrfstune", "-f", "-S", "1", self.image)
@@ -239,7 +389,7 @@ class Kept(BtrfsTestCase):
 
     def test_unknown_features(self):
         for offset, word, bits in ((0xbc, "incompat", (12, 13, 14, 17, 40)),
-                                   (0xb4, "ro_compat", (3, 4, 50)), (0xac, "compat", (0,)),
+                                   (0xb4, "ro_compat", (4, 50)), (0xac, "compat", (0,)),
                                    (0x38, "flags", (33, 40))):
             for bit in bits:
                 with self.subTest(word=word, bit=bit):

@@ -106,7 +106,7 @@ class Disk(ScrubTestCase):
         self.assertEqual(free_map(image)["free"], [
             [page, 2 * page], [4 * page, 3 * page], [8 * page, 16 * MiB - 8 * page]])
         os.truncate(image, 8 * MiB)
-        self.assert_kept_whole(image, "longer than its container")
+        self.assert_kept_whole(image, "longer than its volume")
 
     def test_signatures_that_are_kept_also_over_a_good_file_system(self):
         cases = {
@@ -139,7 +139,7 @@ class Disk(ScrubTestCase):
         member = self.zero_image(32 * MiB)
         with open(whole, "rb") as file:
             put(member, 0, file.read(16 * MiB))
-        self.assert_kept_whole(member, "longer than its container", "RAID")
+        self.assert_kept_whole(member, "longer than its volume", "RAID")
 
     def test_a_last_partition_that_is_a_little_short(self):
         image = self.disk("label: gpt\nstart=1MiB, size=40MiB\n")

@@ -1,4 +1,4 @@
-"""exFAT: what is called free is used by nobody, and doubt keeps all of it."""
+"""exFAT: what is called free is in no file, and doubt keeps all of it."""
 import os
 import random
 import struct

@@ -1,4 +1,4 @@
-"""FAT12, FAT16 and FAT32: what is called free is used by nobody, and doubt keeps all of it.
+"""FAT12, FAT16 and FAT32: what is called free is in no file, and doubt keeps all of it.
 
 The file systems are filled by mtools, so this runs where the kernel knows no FAT.
 """

@@ -1,4 +1,4 @@
-"""NTFS: what is called free is used by nobody, and doubt keeps all of it."""
+"""NTFS: what is called free is in no file, and doubt keeps all of it."""
 import contextlib
 import os
 import random

@@ -2,11 +2,13 @@
 import mmap
 import os
 import random
+import re
 import shutil
 import time
 
-from imgtool_testing import GiB, KiB, MiB, check, flip_byte, main, requires, requires_root
-from scrub_testing import container, contents, free_map, scrub
+from imgtool_testing import (GiB, KiB, MiB, check, flip_byte, main, requires, requires_root,
+                             run)
+from scrub_testing import FREE_RANGES, container, contents, free_map, scrub
 from xfs_testing import SIZE, XfsTestCase, field, log_range, xfs_db_number
 
 
@@ -154,21 +156,202 @@ class Version4(XfsTestCase):
 
 
 @requires_root
-@requires("mkfs.xfs", "xfs_repair", "xfs_db")
-class Live(XfsTestCase):
-    def test_a_copy_of_a_mounted_one_is_kept(self):
-        image = self.make()
-        with self.mounted(image) as root:
-            self.age(root, files=60)
-            self.assert_kept_whole(self.copy(image), "log", "unmounted", "fsfreeze")
-        self.exact_map(image)
+@requires("mkfs.xfs", "xfs_repair", "xfs_db", "xfs_io")
+class Disagreement(XfsTestCase):
+    """Files and free space trees, each of them sound, contradict each other."""
 
-    def test_a_mounted_one_without_writes_is_kept(self):
+    def make_filled(self, *options):
+        """An image, and the number of each inode: of a file, of one in many pieces, and of one
+        whose attributes have blocks of their own."""
+        image = self.make("-b", "size=1k", "-d", "agcount=2", *options)
+        with self.mounted(image) as root:
+            for name in ("file", "pieces", "attributes"):
+                (root / name).write_bytes(bytes(range(256)) * 1200)
+            check("sync", "-f", root)
+            check("xfs_io", *[word for at in range(0, 300, 2)
+                              for word in ("-c", f"fpunch {at}k 1k")], root / "pieces")
+            for index in range(4):
+                os.setxattr(root / "attributes", f"user.{index}", b"x" * 900)
+            return image, {path.name: path.stat().st_ino for path in root.iterdir()}
+
+    def a_free_block(self, image):
+        """Its number as XFS counts: the group above the bits of the block in it."""
+        block, ag_blocks, bits = field(image, 4, 4), field(image, 84, 4), field(image, 124, 1)
+        number = self.exact_map(image)["free"][-1][0] // block
+        return number // ag_blocks << bits | number % ag_blocks
+
+    def assert_noticed(self, image, inode, *places):
+        """The last of the places gets the number of a free block."""
+        free = self.a_free_block(image)
+        before = image.read_bytes()
+        check("xfs_db", "-x", "-f", "-c", f"inode {inode}",
+              *[word for place in places[:-1] for word in ("-c", place)],
+              "-c", f"write {places[-1]} {free}", image)
+        self.assertNotEqual(image.read_bytes(), before)
+        self.assert_kept_whole(image, f"inode {inode} uses blocks that the free space trees call "
+                               "free", "xfs_repair")
+        believed = run([FREE_RANGES, "--trust-maps", image]).json
+        self.assertEqual(container(believed)["kept"], "")
+        self.assertTrue(container(believed)["map-believed"])
+        image.write_bytes(before)
+
+    def assert_all_noticed(self, *options, core="u3"):
+        image, inodes = self.make_filled(*options)
+        self.assertFalse(container(self.exact_map(image))["map-believed"])
+        self.assert_noticed(image, inodes["file"], f"{core}.bmx[0].startblock")
+        self.assert_noticed(image, inodes["pieces"], f"addr {core}.bmbt.ptrs[1]",
+                            "recs[3].startblock")
+        self.assert_noticed(image, inodes["pieces"], f"{core}.bmbt.ptrs[1]")
+        self.assert_noticed(image, inodes["attributes"], "a.bmx[0].startblock")
+
+    def test_defaults(self):
+        self.assert_all_noticed()
+
+    def test_reverse_map_and_large_counts(self):
+        self.assert_all_noticed("-m", "rmapbt=1", "-i", "nrext64=1")
+
+    def test_an_inode_in_use_that_is_listed_as_free(self):
+        image, inodes = self.make_filled()
+        check("xfs_db", "-x", "-f", "-c", f"inode {inodes['file']}", "-c", "write core.mode 0",
+              image)
+        self.assert_kept_whole(image, "used and free at once")
+
+    def test_the_trees_call_the_end_of_a_file_free(self):
+        """All counters and checksums fit."""
+        source = self.path()
+        source.write_bytes(bytes(range(256)) * 1600)
+        prototype = self.path()
+        prototype.write_text(f"/dev/null\n0 0\nd--755 0 0\nfile ---644 0 0 {source}\n$\n")
+        image = self.make("-p", prototype, "-d", "agcount=1")
+        db = lambda *commands: check("xfs_db", "-x", "-f", *[word for command in commands
+                                                             for word in ("-c", command)], image)
+        inode = re.search(r"(\d+)\s+regular\s+\S+\s+\d+ file", db("ls /"))[1]
+        start, count = map(int, re.search(r"startblock (\d+) .*count (\d+)",
+                                          db(f"inode {inode}", "bmap")).groups())
+        end = start + count
+        text = db("agf 0", "addr bnoroot", "p recs")
+        index, length = map(int, re.search(rf"(\d+):\[{end},(\d+)\]", text).groups())
+        text = db("agf 0", "addr cntroot", "p recs")
+        other = re.search(rf"(\d+):\[{end},{length}\]", text)[1]
+        self.exact_map(image)
+        for root, at in (("bnoroot", index), ("cntroot", other)):
+            db("agf 0", f"addr {root}", f"write recs[{at}].startblock {end - 1}",
+               f"write recs[{at}].blockcount {length + 1}")
+        free = xfs_db_number(image, 0, "freeblks")
+        db("agf 0", f"write freeblks {free + 1}",
+           f"write longest {max(xfs_db_number(image, 0, 'longest'), length + 1)}")
+        db("sb 0", f"write fdblocks {field(image, 144, 8) + 1}")
+        self.assert_kept_whole(image, "uses blocks that the free space trees call free")
+
+
+@requires_root
+@requires("mkfs.xfs", "xfs_repair", "xfs_db", "xfs_io", "xfs_spaceman")
+class Live(XfsTestCase):
+    def crashed(self, *options, shutdown=False, size=SIZE, churn=None, mount_options=()):
+        """An image as after a crash, with much in its log, and what the kernel makes of that."""
+        image = self.make(*options, size=size)
+        with self.mounted(image, *mount_options) as root:
+            self.age(root, files=120)
+            (churn or self.churn)(root)
+            if shutdown:
+                check("xfs_io", "-x", "-c", "shutdown -f", root)
+                copy = image
+            else:
+                check("sync", "-f", root)
+                copy = self.copy(image)
+        if copy is not image:
+            image.unlink()
+        return copy
+
+    @staticmethod
+    def churn(root):
+        """Maps that become trees and extents again, attributes, directories, inodes that come and
+        go; the last of it stays in the log."""
+        for index in range(40):
+            (root / f"churn{index}").write_bytes(bytes([index]) * (3000 + 7000 * index))
+        check("sync", "-f", root)
+        pieces = root / "churn39"
+        check("xfs_io", *[word for at in range(0, 260, 8)
+                          for word in ("-c", f"fpunch {at}k 4k")], pieces)
+        directory = root / "directory"
+        directory.mkdir()
+        for index in range(300):
+            (directory / f"{index} {'n' * 60}").write_bytes(bytes(index))
+        for index in range(0, 300, 2):
+            (directory / f"{index} {'n' * 60}").unlink()
+        shutil.rmtree(root / "turn1")
+        for index in range(3):
+            os.setxattr(root / "churn20", f"user.{index}", b"x" * 1500)
+        os.removexattr(root / "churn20", "user.1")
+        with open(root / "churn5", "r+b") as file:
+            file.truncate(100)
+        # Inodes that were deleted give their blocks back in the background: waits for that.
+        check("xfs_spaceman", "-c", "prealloc -s", root)
+
+    def assert_replayed(self, image):
+        """Ours are what is free after the kernel's own replay, and no file misses what it has."""
+        ours = self.exact_map(image)
+        recovered = self.copy(image)
+        with self.mounted(recovered) as root:
+            expected = contents(root)
+        theirs = self.exact_map(recovered)
+        for offset, length in ours["free"]:
+            self.assertTrue(any(o <= offset and offset + length <= o + n
+                                for o, n in theirs["free"]), (offset, length))
+        self.assertGreater(sum(length for _, length in ours["free"]),
+                           sum(length for _, length in theirs["free"]) * 0.8)
+        scrub(image, ours["free"])
+        with self.mounted(image) as root:
+            self.assertEqual(contents(root), expected)
+            (root / "new").write_bytes(random.Random(9).randbytes(MiB))
+        self.assert_checks(["xfs_repair", "-n", "-f", image], "after the scrub and the replay")
+
+    def test_a_crash(self):
+        self.assert_replayed(self.crashed())
+
+    def test_a_crash_after_a_shutdown(self):
+        self.assert_replayed(self.crashed(shutdown=True))
+
+    def test_a_crash_of_small_blocks_and_reverse_maps(self):
+        self.assert_replayed(self.crashed("-b", "size=1k", "-m", "rmapbt=1", "-d", "agcount=4"))
+
+    def test_a_crash_with_large_log_buffers(self):
+        self.assert_replayed(self.crashed("-i", "size=1024,nrext64=1", "-l", "su=64k", size=4 * SIZE,
+                                          mount_options=["logbsize=256k"]))
+
+    def test_a_crash_of_a_log_that_went_round(self):
+        def churn(root):
+            for turn in range(12):
+                for index in range(400):
+                    (root / f"{turn} {index} {'x' * 200}").touch()
+                check("sync", "-f", root)
+            self.churn(root)
+        self.assert_replayed(self.crashed("-d", "agcount=2", churn=churn))
+
+    def test_deletions_that_wait_for_their_blocks(self):
+        """Intents to free: their blocks are in use until the kernel frees them."""
+        def churn(root):
+            self.churn(root)
+            # Not the one with attributes: the kernel gives their block up before the map of it, and
+            # a crash between the two leaves what its own recovery cannot read.
+            for index in range(0, 20):
+                (root / f"churn{index}").unlink()
+        self.assert_replayed(self.crashed(shutdown=True, churn=churn))
+
+    def test_a_flipped_byte_in_the_log(self):
+        image = self.crashed()
+        end = self.exact_map(image)["witnesses"][-1]
+        flip_byte(image, end[0] + 520)
+        self.assert_kept_whole(image, "log")
+
+    def test_a_mounted_one_without_writes(self):
         image = self.aged(files=20)
         with self.mounted(image) as root:
             (root / "file").touch()
             check("sync", "-f", root)
-            self.assert_kept_whole(self.copy(image), "log")
+            copy = self.copy(image)
+        image.unlink()
+        self.assert_replayed(copy)
 
     def test_frozen(self):
         image = self.make("-d", "agcount=3")
@@ -187,7 +370,7 @@ class Live(XfsTestCase):
             self.assertEqual(contents(root), before)
         self.assert_checks(["xfs_repair", "-n", "-f", copy], "after the scrub and recovery")
 
-    def test_thawed_is_kept(self):
+    def test_thawed(self):
         image = self.make()
         with self.mounted(image) as root:
             self.age(root, files=50)
@@ -195,7 +378,9 @@ class Live(XfsTestCase):
             check("fsfreeze", "--unfreeze", root)
             (root / "new").write_bytes(bytes(10000))
             check("sync", "-f", root)
-            self.assert_kept_whole(self.copy(image), "log")
+            copy = self.copy(image)
+        image.unlink()
+        self.assert_replayed(copy)
 
     def test_witnesses_change_with_every_write(self):
         image = self.aged(files=20)

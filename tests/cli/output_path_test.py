@@ -24,7 +24,17 @@ class OutputPaths(TestCase):
 
         self.assert_refused_unharmed(source, "burn", source, self.path("d.img"))
 
-    def test_a_partial_file_that_somebody_linked_to(self):
+    def test_places_where_no_file_can_be(self):
+        source, fifo = self.dense_image(MiB), self.path()
+        os.mkfifo(fifo)
+        for command in ("convert", "capture"):
+            self.assert_refused(self.imgtool(command, source, fifo), "pipe", "-")
+            result = self.imgtool(command, source, self.path("no") / "such" / "x.img")
+            self.assertEqual(result.code, 1, result)
+            self.assertIn("there is no folder", result.err)
+            self.assertNotIn("partial", result.err)
+
+    def test_a_partial_file_with_a_second_name(self):
         other, source = self.dense_image(MiB, "other"), self.dense_image(4096)
         os.link(other, self.path("out.imgtool-partial"))
         self.assert_refused_unharmed(other, "convert", source, self.path("out"))

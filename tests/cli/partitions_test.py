@@ -133,7 +133,7 @@ class PartitionsTest(TableTestCase):
         disk = self.file_disk(20 * MiB)
         table = self.burn(image, disk, "--force")
         self.assertFalse(table["backup-moved"])
-        self.assertIn("checksum", table["left-because"])
+        self.assertIn("checksum", table["kept-because"])
         self.assert_same_content(image, disk, SIZE)
         result = self.imgtool("burn", image, disk, "--force", "--grow-last")
         self.assert_refused(result, "cannot grow", "checksum")
@@ -144,7 +144,7 @@ class PartitionsTest(TableTestCase):
             file.seek(32769)
             file.write(b"CD001")
         disk = self.file_disk(20 * MiB)
-        self.assertIn("ISO", self.burn(image, disk, "--force")["left-because"])
+        self.assertIn("ISO", self.burn(image, disk, "--force")["kept-because"])
         self.assert_same_content(image, disk, SIZE)
         self.assertNotIn(SIGNATURE, pathlib.Path(disk).read_bytes()[SIZE:])
         self.burn(image, disk, "--force", "--relocate-gpt=always")
@@ -156,8 +156,8 @@ class PartitionsTest(TableTestCase):
         self.assertIn(SIGNATURE, pathlib.Path(disk).read_bytes()[4 * MiB:])
         table = self.burn(image, disk, "--force")
         self.assertEqual(table["wiped-behind-image"],
-                         [{"start": 10 * MiB - 33 * 512, "length": 32 * 512},
-                          {"start": 10 * MiB - 512, "length": 512}])
+                         [{"start": 10 * MiB - 33 * 512, "length": 32 * 512, "what": "GPT"},
+                          {"start": 10 * MiB - 512, "length": 512, "what": "GPT"}])
         self.assertNotIn(SIGNATURE, pathlib.Path(disk).read_bytes()[4 * MiB:])
         self.assert_same_content(image, disk, 4 * MiB)
 
@@ -332,13 +332,13 @@ class PartitionsTest(TableTestCase):
 
     @requires_root
     @requires_fault_disk
-    def test_a_table_that_reads_back_wrong_fails(self):
+    def test_an_end_that_reads_back_wrong_fails(self):
         image = self.gpt_image(SIZE, PARTITIONS)
         fault = self.fault_disk(16 * MiB)
         fault.flip_reads(16 * MiB - 512, 512)
         result = self.imgtool("burn", image, fault.device, "--yes", "--json")
         self.assertEqual(result.code, 4, result)
-        self.assertIn("partition table reads back other bytes", result.json["error"]["message"])
+        self.assertIn("reads back other bytes at its end", result.json["error"]["message"])
         self.assertEqual(pathlib.Path(fault.backing).read_bytes()[:MiB], bytes(MiB))
 
 

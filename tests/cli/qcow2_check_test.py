@@ -1,4 +1,5 @@
 """`check` finds what is wrong with a qcow2 image, and counts it as qemu-img check does."""
+import os
 import struct
 import subprocess
 
@@ -68,6 +69,8 @@ DAMAGE = {
         lambda image: set_l2(0, lambda word: COPIED | block(image))(image), "is used 2 times"),
     "reserved bits in L2": (set_l2(0, lambda word: word | 1 << 57), "reserved bits are set"),
     "reserved bits in L1": (set_l1(lambda word: word | 1 << 57), "reserved bits are set"),
+    "zeros with a place that is not a cluster's": (
+        set_l2(0, lambda word: COPIED | 0x2a01), "the offset of zeros is not that of a cluster"),
     "unaligned data": (set_l2(0, lambda word: word + 512), "the offset is not that of a cluster"),
     "data past the end": (set_l2(0, lambda word: COPIED | 1 << 40), "but the file ends at"),
     "stream past the end": (set_l2(4, lambda word: word | 1 << 40), "but the file ends at"),
@@ -120,6 +123,54 @@ class Check(TestCase):
                     self.assertIn(message, self.imgtool("check", image.path).out)
                 image.path.write_bytes(pristine)
 
+    def old_snapshot_entries(self, image, extra):
+        """As qemu up to 4.1 left them that made version 3 of version 2 (iotest 261)."""
+        with open(image.path, "r+b") as file:
+            at = image.header(64, "Q")
+            file.seek(at)
+            table = file.read(CLUSTER)
+            made, place = b"", 0
+            for _ in range(image.header(60, "I")):
+                fixed = table[place:place + 36]
+                id_size, name_size = struct.unpack_from(">HH", fixed, 12)
+                had = struct.unpack_from(">I", table, place + 36)[0]
+                names = table[place + 40 + had:place + 40 + had + id_size + name_size]
+                made += fixed + struct.pack(">I", extra) + table[place + 40:place + 40 + extra]
+                made += names
+                made += bytes(-len(made) % 8)
+                place += (40 + had + id_size + name_size + 7) // 8 * 8
+            file.seek(at)
+            file.write(made + bytes(CLUSTER - len(made)))
+
+    def test_snapshots_that_do_not_know_their_size(self):
+        for extra in (0, 8):
+            with self.subTest(extra=extra):
+                image = self.image()
+                for name in ("one", "two"):
+                    check("qemu-img", "snapshot", "-c", name, image.path)
+                    image.write(0, CLUSTER)
+                    image.finish()
+                wanted = self.imgtool_ok("info", "--json", image.path).json["snapshots"]
+                for snapshot in wanted:
+                    del snapshot["icount"]  # goes with the rest
+                contents = [self.imgtool_ok("hash", "-l", name, image.path, "--json").json["digest"]
+                            for name in ("one", "two")]
+                self.old_snapshot_entries(image, extra)
+                self.assertEqual(self.compare_with_qemu(image).code, 2)
+                self.assertEqual(self.imgtool_ok("info", "--json", image.path).json["snapshots"],
+                                 wanted)
+                self.assert_refused(self.imgtool("resize", image.path, "5M"), "own size", "repair")
+                result = self.imgtool_ok("check", "--repair", "all", "--json", image.path)
+                self.assertEqual(result.json["corruptions-fixed"], 2)
+                self.assertEqual(self.compare_with_qemu(image).code, 0)
+                self.imgtool_ok("resize", image.path, "5M")
+                self.assertEqual(self.compare_with_qemu(image).code, 0)
+                self.assertEqual(self.imgtool_ok("info", "--json", image.path).json["snapshots"],
+                                 wanted)
+                self.assertEqual(
+                    [self.imgtool_ok("hash", "-l", name, image.path, "--json").json["digest"]
+                     for name in ("one", "two")], contents)
+
     def test_subclusters(self):
         image = self.image(extended_l2="on")
         pristine = image.path.read_bytes()
@@ -155,7 +206,7 @@ class Check(TestCase):
         image.write(1 * MiB, CLUSTER)
         image.flush_commands()
         self.assertEqual(self.compare_with_qemu(image).code, 0)
-        image.patch(88, "Q", 0)  # nobody kept them up to date: their clusters are leaked
+        image.patch(88, "Q", 0)  # they were not kept up to date: their clusters are leaked
         self.assertEqual(self.compare_with_qemu(image).code, 3)
 
     def test_every_refcount_width(self):
@@ -283,6 +334,30 @@ class Repair(TestCase):
         self.assertEqual(result.code, 2, result)
         self.assertEqual(result.json["leaks-fixed"], 1)
         self.assertEqual(read_word(image, block(image, data(image) // CLUSTER)) >> 48, 0)
+
+    def test_what_leaked_is_given_back(self):
+        """Its room, and what the guest wrote there; what is in use stays."""
+        path, marker = self.path(), b"\x5a" * 4096
+        check("qemu-img", "create", "-q", "-f", "qcow2", path, "2G")
+        check("qemu-io", "-c", "write -P 0x5a 0 16M", "-c", "write -P 2 1G 1M",
+              "-c", "write -P 0x5a 512M 1M", path)
+        with open(path, "r+b") as file:
+            l1 = struct.unpack(">Q", os.pread(file.fileno(), 8, 40))[0]
+            os.pwrite(file.fileno(), bytes(16), l1)  # the first GiB
+        before = os.stat(path).st_blocks * 512
+        self.assertEqual(self.imgtool("check", path).code, 3)
+        self.assertEqual(os.stat(path).st_blocks * 512, before)
+        digest = self.imgtool_ok("hash", path, "--json").json["digest"]
+        self.imgtool_ok("check", "--repair", "leaks", path)
+        self.assertGreater(before - os.stat(path).st_blocks * 512, 16 * MiB)
+        self.assertNotIn(marker, path.read_bytes())
+        self.assertEqual(self.imgtool_ok("hash", path, "--json").json["digest"], digest)
+        self.assertEqual(self.qemu_code(path), 0)
+        length = os.path.getsize(path)
+        with open(path, "ab") as file:  # behind the last cluster that is counted
+            file.truncate(length + 4 * MiB)
+        self.imgtool_ok("check", "--repair", "all", path)
+        self.assertLessEqual(os.path.getsize(path), length)
 
     def test_dirty_and_corrupt_flags_are_cleared(self):
         image = self.image()

@@ -307,7 +307,7 @@ class SeveralFiles(ImageTestCase):
         check("qemu-img", "rebase", "-u", "-F", "qcow2", "-b", base.path, top.path)
         extension = 112
         self.assertEqual(top.header(extension, "I"), 0xE2792ACA)
-        top.patch(extension, "I", 0x12345678)  # an unknown extension is nobody's
+        top.patch(extension, "I", 0x12345678)  # an unknown extension
         top.finish()
         result = self.imgtool("compare", "--follow-references", top.path, top.oracle)
         self.assertEqual(result.code, 3, result)

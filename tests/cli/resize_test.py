@@ -47,6 +47,49 @@ class Resize(ConvertTestCase):
                 check("qemu-io", "-c", "write -P 3 6M 1M", image.path)
                 self.assert_clean(image.path)
 
+    @requires("sfdisk")
+    def test_the_backup_gpt_moves_with_the_end(self):
+        label = b"label: gpt\nstart=2048, size=4MiB\nsize=2MiB, name=last\n"
+        for size, options in (("40M", []), ("+1M", []), ("9M", ["--shrink"])):
+            image = self.dense_image(16 * MiB)
+            with open(image, "r+b") as file:  # no data behind the partitions
+                file.seek(7 * MiB)
+                file.write(bytes(9 * MiB))
+            run(["sfdisk", "-q", "--wipe=never", image], input=label)
+            before = check("sfdisk", "--dump", image)
+            content = image.read_bytes()[MiB:7 * MiB]
+            report = self.imgtool_ok("resize", image, size, *options, "--json").json
+            self.assertTrue(report["backup-moved"], report)
+            self.assertIn("No errors", check("sfdisk", "--verify", image))
+            dump = [line for line in check("sfdisk", "--dump", image).splitlines()
+                    if not line.startswith("last-lba")]
+            self.assertEqual(dump, [line for line in before.splitlines()
+                                    if not line.startswith("last-lba")])
+            after = image.read_bytes()
+            self.assertEqual(after[MiB:7 * MiB], content)
+            self.assertEqual(after.count(b"EFI PART"), 2)
+        stays = self.imgtool_ok("resize", "--relocate-gpt=never", image, "+1M", "--json").json
+        self.assertFalse(stays["backup-moved"])
+        qcow2 = self.path("gpt.qcow2")
+        self.imgtool_ok("convert", image, qcow2)
+        self.assertIn("backup GPT stays", self.imgtool_ok("resize", qcow2, "+1M").out)
+
+    @requires("sfdisk", "strace")
+    def test_a_kill_while_the_table_moves_leaves_a_valid_copy(self):
+        label = b"label: gpt\nstart=2048, size=4MiB, name=data\n"
+        original = self.dense_image(8 * MiB)
+        run(["sfdisk", "-q", "--wipe=never", original], input=label)
+        image, count, code = self.path("image"), 0, -9
+        while code != 0:
+            count += 1
+            image.write_bytes(original.read_bytes())
+            calls = "pwrite64,ftruncate,fsync"
+            code = self.traced_imgtool([f"trace={calls}",
+                                        f"inject={calls}:signal=KILL:when={count}"],
+                                       "resize", image, "+8M").code
+            self.assertIn("data", check("sfdisk", "--dump", image), count)
+        self.assertGreater(count, 4)
+
     def test_grow_beyond_the_room_of_the_l1_table(self):
         for refcount_bits in (1, 16, 64):
             image = self.filled(4 * MiB, cluster_size=512, refcount_bits=refcount_bits)
@@ -77,6 +120,13 @@ class Resize(ConvertTestCase):
         image.finish()
         self.shrink(image, MiB)
         self.assertLess(os.path.getsize(image.path), 2 * MiB)
+        image = Qcow2(self, 8 * MiB)
+        image.write(4 * MiB, 4 * MiB)  # in the file before what stays
+        image.write(0, 4 * MiB)
+        image.finish()
+        self.shrink(image, 4 * MiB)
+        self.assertLess(os.stat(image.path).st_blocks * 512, 5 * MiB)
+        self.assert_resized(image, 4 * MiB, 4 * MiB)
 
     def test_a_compressed_cluster_is_not_cut_in_two(self):
         image = Qcow2(self, 4 * MiB)
@@ -168,7 +218,7 @@ class Resize(ConvertTestCase):
         self.imgtool_ok("resize", image.path, "+1M")
 
     def test_one_at_a_time(self):
-        """Whoever holds the lock keeps another resize off, of any format."""
+        """The process that holds the lock keeps another resize off, of any format."""
         plain = self.path("disk.img")
         plain.write_bytes(bytes(MiB))
         for path in (plain, self.filled(4 * MiB).path):

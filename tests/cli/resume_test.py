@@ -4,13 +4,13 @@ import pathlib
 import signal
 import time
 
-from imgtool_testing import (IMGTOOL, MiB, check, engines, flip_byte, main, requires, requires_root, run,
-                             sha256, wait_until)
+from imgtool_testing import (IMGTOOL, MiB, check, engines, flip_byte, main, random_bytes,
+                             requires, requires_root, run, sha256, wait_until)
 from resume_testing import PROMPT_S, ResumeTestCase, bytes_done, rows
 
 
 class Signals(ResumeTestCase):
-    def test_while_nobody_reads_the_pipe(self):
+    def test_while_the_pipe_is_not_read(self):
         for engine in engines():
             process = self.start_imgtool("capture", self.dense_image(8 * MiB), "-",
                                          f"--io-engine={engine}")
@@ -257,7 +257,7 @@ class WhatIsResumed(ResumeTestCase):
         self.assert_same_content(target, self.image)
 
     def test_odd_sizes(self):
-        for size in (0, 1, MiB + 1, 3 * MiB + 511):
+        for size in (1, MiB + 1, 3 * MiB + 511):
             with self.subTest(size=size):
                 image, out, mapfile = self.dense_image(size, f"i{size}"), self.path(), self.path()
                 self.imgtool_ok("burn", image, out, f"--mapfile={mapfile}")
@@ -274,6 +274,66 @@ class WhatIsResumed(ResumeTestCase):
         self.assertEqual(len(blocks) * 512, bytes_done(self.mapfile))
         self.resumed(*self.args)
         self.assertEqual(run(["ddrescuelog", "--done-status", self.mapfile]).code, 0)
+
+
+@requires_root
+class AnotherDiskOfTheSameName(ResumeTestCase):
+    """As another card in the same reader is: no serial number tells them apart."""
+
+    def assert_other_disk(self, args, backing, change, *words):
+        self.interrupted(*args, after=6 * MiB, rate="4M")
+        partial = self.path("out.imgtool-partial")
+        change(backing)
+        before = sha256(backing), partial.exists() and sha256(partial)
+        self.assert_refused(self.imgtool(*args, "--resume"), *words)
+        self.assertEqual((sha256(backing), partial.exists() and sha256(partial)), before)
+
+    def capture(self, backing):
+        return ["capture", self.loop_device(backing), self.path("out"),
+                f"--mapfile={self.path('map')}"]
+
+    @staticmethod
+    def overwrite(backing):
+        with open(backing, "r+b") as file:
+            file.write(random_bytes(12 * MiB, seed=7))
+
+    def test_a_capture_compares_what_it_has(self):
+        backing = self.dense_image(12 * MiB)
+        self.assert_other_disk(self.capture(backing), backing, self.overwrite, "is not the disk")
+
+    def test_zeros_prove_nothing(self):
+        backing = self.sparse_image(12 * MiB, {2 * MiB: MiB, 4 * MiB: 64 * 1024})
+        self.assert_other_disk(self.capture(backing), backing, lambda path: self.swap_data(path),
+                               "is not the disk")
+
+    def test_zeros_of_an_image_prove_nothing(self):
+        image = self.sparse_image(12 * MiB, {2 * MiB: MiB, 4 * MiB: MiB})
+        backing = self.backing_file(12 * MiB)
+        args = ["burn", image, self.loop_device(backing), "--yes", f"--mapfile={self.path('map')}"]
+        self.assert_other_disk(args, backing, lambda path: self.swap_data(path), "is not the disk")
+
+    @staticmethod
+    def swap_data(path):
+        with open(path, "r+b") as file:
+            file.write(bytes(12 * MiB))
+            file.seek(3 * MiB)
+            file.write(random_bytes(MiB, seed=8))
+
+    @requires("sfdisk")
+    def test_a_capture_knows_the_partition_table(self):
+        backing = self.dense_image(12 * MiB)
+        label = "label: gpt\nlabel-id: {}\nstart=2048, size=4MiB\n"
+        ids = ("11111111-2222-3333-4444-555555555555", "66666666-2222-3333-4444-555555555555")
+        check("sh", "-c", f"printf '{label.format(ids[0])}' | sfdisk -q --wipe=never {backing}")
+        self.assert_other_disk(self.capture(backing), backing, lambda path: check(
+            "sfdisk", "--disk-id", path, ids[1].upper()), "belongs to a disk with", *ids)
+
+    def test_a_disk_in_use_may_change_here_and_there(self):
+        backing = self.dense_image(12 * MiB)
+        args = self.capture(backing)
+        self.interrupted(*args, after=6 * MiB, rate="4M")
+        flip_byte(backing, 2 * MiB)
+        self.imgtool_ok(*args, "--resume")
 
 
 class Refused(ResumeTestCase):

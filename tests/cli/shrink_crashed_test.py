@@ -2,6 +2,7 @@
 was in memory goes when the user says so, and a file system that a boot loader finds by its blocks
 keeps its size."""
 import contextlib
+import hashlib
 import shutil
 
 from guest_testing import GuestDisk, requires_appliance
@@ -86,6 +87,37 @@ class Crashed(TestCase):
         with open(disk.path, "rb") as file:
             file.seek(start + 4096)
             self.assertEqual(file.read(length - 4096).strip(b"\0"), b"")
+
+
+@requires_root
+@requires_appliance
+@requires("sgdisk", "mkfs.xfs")
+class Hashed(TestCase):
+    def test_a_dirty_file_system_whose_blocks_are_hashed_is_left_alone(self):
+        """Two reasons at once: that its log has to be replayed must not hide the hashes."""
+        disk = GuestDisk(self, 500 * MiB)
+        disk.gpt([("8300", 400), ("8300", 8)])
+        disk.make(1, "mkfs.xfs", "-q")
+        disk.fill(1)
+        dirty = self.path()
+        with disk.mounted(1) as xfs:
+            (xfs / "last words").write_bytes(random_bytes(MiB, 2))
+            check("sync")
+            check("cp", "--sparse=always", disk.path, dirty)
+        start, length = disk.range(1)
+        with open(dirty, "r+b") as file:
+            file.seek(disk.range(2)[0])
+            file.write(b"verity\0\0")
+            file.seek(start)
+            before = hashlib.sha256(file.read(length)).hexdigest()
+        out = self.path("out.img")
+        result = self.imgtool_ok("sparsify", "--verify=quick", "--json", dirty, out)
+        volume = result.json["volumes"][0]
+        self.assertEqual(volume["action"], "keep")
+        self.assertIn("hashes", volume["kept-because"])
+        with open(out, "rb") as file:
+            file.seek(start)
+            self.assertEqual(hashlib.sha256(file.read(length)).hexdigest(), before)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 QEMU is a script here, which emulates whatever it is told. What KVM would do is in how it begins."""
 import os
-import unittest
+import stat
 
 from guest_testing import GuestDisk, requires_appliance
 from imgtool_testing import MiB, TestCase, main, requires, requires_root
@@ -24,8 +24,14 @@ exec qemu-system-x86_64 "$@"
 @requires_root
 @requires_appliance
 @requires("mkfs.ext4")
-@unittest.skipUnless(os.access("/dev/kvm", os.R_OK | os.W_OK), "needs a /dev/kvm, be it broken")
 class Kvm(TestCase):
+    @classmethod
+    def setUpClass(cls):
+        # Whether there is one is all that is asked of it: the script above answers for it.
+        if not os.path.exists("/dev/kvm"):
+            os.mknod("/dev/kvm", 0o600 | stat.S_IFCHR, os.makedev(1, 3))  # as /dev/null
+            cls.addClassCleanup(os.unlink, "/dev/kvm")
+
     def plan(self, begin):
         disk = GuestDisk(self, 200 * MiB)
         disk.make(0, "mkfs.ext4", "-q")

@@ -37,7 +37,7 @@ class Refusal(TestCase):
         machine.stdin.flush()
         while b"ops" not in machine.stdout.readline():
             self.assertIsNone(machine.poll())
-        self.refused(path, "virtual machine", "shut that down")
+        self.refused(path, "virtual machine", "stop that first")
 
     def test_ext4_that_is_damaged(self):
         path = self.ext4()

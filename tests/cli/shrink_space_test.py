@@ -1,5 +1,5 @@
 """shrink where the work folder has too little room: it is refused, or fails, and never waits for
-somebody to make some."""
+the user to make some."""
 from guest_testing import GuestDisk, requires_appliance
 from imgtool_testing import MiB, TestCase, check, main, random_bytes, requires, requires_root
 
@@ -32,7 +32,7 @@ class Space(TestCase):
         job = self.shrink(700 * MiB)
         job.wait_for("recreating", timeout=300)
         try:
-            with open(self.work / "of somebody else", "wb", buffering=0) as file:
+            with open(self.work / "of another program", "wb", buffering=0) as file:
                 while file.write(bytes(MiB)):
                     pass
         except OSError:

@@ -1,10 +1,12 @@
 """shrink through what lies between partitions and file systems: LVM, whose volumes are packed, XFS,
 which is made anew in there, and LUKS with its key."""
 import os
+import threading
 
 from guest_testing import GuestDisk, requires_appliance
-from imgtool_testing import MiB, TestCase, check, main, requires, requires_root, sha256
+from imgtool_testing import MiB, TestCase, check, main, requires, requires_root, run, sha256
 from lvm_testing import PhysicalVolume
+from thin_testing import KernelPool, sums_of
 
 LVM, LUKS = 1, 2
 KEY = b"a passphrase"
@@ -12,7 +14,7 @@ KEY = b"a passphrase"
 
 @requires_root
 @requires_appliance
-@requires("sfdisk", "lvm", "mkfs.xfs", "mkfs.ext4", "cryptsetup")
+@requires("sfdisk", "lvm", "mkfs.xfs", "mkfs.ext4", "cryptsetup", "thin_dump", "thin_check")
 class Volumes(TestCase):
     def file_system(self, size, *command):
         disk = GuestDisk(self, size * MiB)
@@ -46,10 +48,47 @@ class Volumes(TestCase):
         os.truncate(path, 400 * MiB)
         self.key = self.path("key")
         self.key.write_bytes(KEY)
+        self.encrypt(path)
+        return path
+
+    def encrypt(self, path):
+        """In place; the last 32 MiB must be unused."""
         check("cryptsetup", "reencrypt", "--encrypt", "--type", "luks2", "--pbkdf", "pbkdf2",
               "--pbkdf-force-iterations", 1000, "--reduce-device-size", "32M", "--batch-mode",
               "--key-file", self.key, path)
-        return path
+
+    def test_what_was_encrypted_is_in_no_file_of_the_work(self):
+        """An XFS inside LUKS is made anew on a scratch disk, and its names are compared."""
+        name, content = "plain-name-7f3a", b"plain-content-1c9e-" * 60000
+        self.key = self.path("key")
+        self.key.write_bytes(KEY)
+        inside = self.file_system(576, "mkfs.xfs", "-q", "-L", "secret")
+        with inside.mounted(0) as folder:
+            (folder / name).write_bytes(content)
+        files = inside.listing(0)
+        os.truncate(inside.path, 608 * MiB)
+        self.encrypt(inside.path)
+        work, seen, ended = self.path("work"), [], threading.Event()
+        work.mkdir()
+
+        def watch():
+            while not ended.wait(0.5):
+                for marker in (name, content[:19].decode()):
+                    seen.extend(run(["grep", "-rlaF", marker, work]).out.split())
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        self.addCleanup(watcher.join)
+        self.addCleanup(ended.set)
+        small = self.path("small.img")
+        result = self.imgtool_ok("shrink", "--xfs=recreate", "--verify=quick", "--key", self.key,
+                                 "--work-dir", work, inside.path, small, "--json", timeout=900)
+        ended.set()
+        watcher.join()
+        self.assertEqual(result.json["volumes"][0]["inside"][0]["action"], "recreate")
+        self.assertEqual(seen, [])
+        after = self.decrypted(GuestDisk(self, path=small), 0)
+        self.assertEqual(after.listing(0), files)
 
     def decrypted(self, disk, number):
         start, length = disk.range(number)
@@ -140,6 +179,31 @@ class Volumes(TestCase):
         after = self.decrypted(GuestDisk(self, path=thin), 0)
         self.assertEqual(after.listing(0), files)
         after.fsck(0, "e2fsck", "-fn")
+
+    def test_sparsify_trims_a_thin_pool_and_says_which_maps_it_believes(self):
+        pool = KernelPool(self)
+        disk = self.zero_image(96 * MiB)
+        check("mkfs.ext4", "-q", "-F", "-E", f"offset={MiB}", disk, "16M")
+        self.assertEqual(run(["sfdisk", "--quiet", disk], input=b"label: gpt\nstart=1MiB, size=16MiB"
+                             b"\nsize=64MiB, type=lvm\n").code, 0)
+        check("dd", f"if={pool.path}", f"of={disk}", "bs=1M", "seek=17", "conv=sparse,notrunc",
+              "status=none")
+        out = self.path("out.img")
+        result = self.imgtool_ok("sparsify", "--trust-maps", "--verify=quick", disk, out, "--json",
+                                 timeout=900)
+        ext, lvm = result.json["volumes"]
+        self.assertEqual((ext["map-believed"], lvm["map-believed"]), (True, False))
+        self.assertEqual([one["map-believed"] for one in lvm["inside"]],
+                         [False] * len(lvm["inside"]))
+        self.assertLess(os.stat(out).st_blocks, os.stat(disk).st_blocks)
+        check("dd", f"if={out}", f"of={pool.path}", "bs=1M", "skip=17", "count=64", "status=none")
+        pool.assert_clean()
+        for name, sums in pool.sums.items():
+            copy = pool.read(name)
+            check("e2fsck", "-fn", copy)
+            self.assertEqual(sums_of(self.mount(copy, "-o", "loop,ro")), sums, name)
+        text = self.imgtool_ok("sparsify", "--plan", "--trust-maps", disk, timeout=900).out
+        self.assertIn("its files were not asked", text)
 
     def test_each_key_is_tried(self):
         disk = GuestDisk(self, 96 * MiB)

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 
-from imgtool_testing import IMGTOOL, TestCase, main, run
+from imgtool_testing import IMGTOOL, TestCase, main, requires_root, run
 
 
 def commands():
@@ -124,6 +124,36 @@ class Usage(TestCase):
                 result = run([program, "domains"])
                 self.assertEqual((result.code, result.out),
                                  (0, "companion domains\n") if runs else (3, ""), f"\n{result!r}")
+
+    @requires_root
+    def test_companions_that_another_user_could_have_put_there_are_not_run(self):
+        program = self.dir / "bin" / "imgtool"
+        program.parent.mkdir()
+        shutil.copy(IMGTOOL, program)
+        folder = self.dir / "libexec" / "imgtool"
+        folder.mkdir(parents=True)
+        companion = folder / "imgtool-virt"
+        companion.write_text("#!/bin/sh\necho companion\n")
+        companion.chmod(0o755)
+        self.dir.chmod(0o755)
+        self.assertEqual(run([program, "domains"]).out, "companion\n")
+        for what, change, undo in (
+                ("belongs to user", lambda: os.chown(companion, 65534, -1),
+                 lambda: os.chown(companion, 0, -1)),
+                ("belongs to user", lambda: os.chown(folder.parent, 65534, -1),
+                 lambda: os.chown(folder.parent, 0, -1)),
+                ("can be written by other users", lambda: folder.chmod(0o777),
+                 lambda: folder.chmod(0o755)),
+                ("can be written by other users", lambda: companion.chmod(0o757),
+                 lambda: companion.chmod(0o755))):
+            with self.subTest(what):
+                change()
+                result = run([program, "domains"])
+                self.assertEqual((result.code, result.out), (3, ""), f"\n{result!r}")
+                self.assertIn(what, result.err)
+                undo()
+        folder.parent.chmod(0o1777)  # as /tmp: what lies in it is still ours
+        self.assertEqual(run([program, "domains"]).out, "companion\n")
 
     def test_closed_standard_streams(self):
         for redirection, code in ((">&-", 1), ("<&-", 0), ("2>&-", 0), ("<&- 2>&-", 0)):

@@ -4,11 +4,11 @@ import subprocess
 
 from imgtool_testing import (GiB, IMGTOOL, KiB, MiB, TestCase, check, engines, flip_byte, main,
                              random_bytes, requires_fault_disk, requires_root, run, sha256)
+from terminal import Terminal
 
 
 def ranges(*pairs):
     return [{"start": start, "length": length} for start, length in pairs]
-
 
 class Verify(TestCase):
     def differences(self, image, *targets, options=(), code=4):
@@ -30,7 +30,7 @@ class Verify(TestCase):
         return copy
 
     def test_the_same(self):
-        for size in (0, 1, 511, 4096, MiB, 5 * MiB + 77):
+        for size in (1, 511, 4096, MiB, 5 * MiB + 77):
             image = self.half_sparse_image(size, f"image{size}")
             dense_copy = self.path()
             dense_copy.write_bytes(image.read_bytes())
@@ -234,6 +234,14 @@ class Hash(TestCase):
         line = self.imgtool_ok("hash", image).out
         self.assertEqual(line, check("sha256sum", image) + "\n")
         self.assertEqual(run(["sha256sum", "--check"], input=line.encode()).code, 0)
+
+    def test_names_on_a_terminal(self):
+        image = self.dense_image(KiB, "a\x1b[31mb")
+        terminal = Terminal(self)
+        process = self.start([IMGTOOL, "hash", "--progress=none", image], **terminal.streams())
+        self.assertEqual(terminal.finish(process), 0)
+        self.assertNotIn("\x1b[31m", terminal.text)
+        self.assertIn("a\\x1b[31mb", terminal.text)
 
     @requires_root
     @requires_fault_disk

@@ -181,14 +181,14 @@ class Broken(LibvirtTestCase):
         self.attach_ok(guest, self.image("b.img"))
         self.assert_equal_halves(guest, {"sda": self.dir / "a.img", "sdb": self.dir / "b.img"})
 
-    def test_a_domain_that_somebody_else_starts_meanwhile_keeps_the_disk(self):
+    def test_a_domain_that_is_started_meanwhile_keeps_the_disk(self):
         name, image = self.domain(), self.image()
         way = CutConnection(self.libvirt, "before", CutConnection.CREATE,
                             lambda: self.libvirt.virsh("start", name))
         self.addCleanup(way.close)
         done = self.attach_ok(name, image, "-c", way.uri, "--start", "--json").json
         self.assertEqual((done["config"], done["started"]), (True, False))
-        self.assertIn("started by somebody else", " ".join(done["notes"]))
+        self.assertIn("started by another program", " ".join(done["notes"]))
         self.assert_equal_halves(name, {"vda": image})
 
 
@@ -222,7 +222,7 @@ class Lists(LibvirtTestCase):
 
     def test_libvirts_default_uri_is_taken(self):
         self.assertIn("test", self.imgtool_ok("domains", "-c", "test:///default").out)
-        self.assertEqual(self.imgtool("disks", "nobody").code, 1)
+        self.assertEqual(self.imgtool("disks", "missing").code, 1)
 
 
 if __name__ == "__main__":

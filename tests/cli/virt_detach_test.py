@@ -136,7 +136,7 @@ class Detach(LibvirtTestCase):
         self.assert_refused(self.detach(guest, "--source", "/srv/none.img"), "has no disk")
         done = self.detach_ok(guest, "--target", "vdz", "--if-present", "--json").json
         self.assertEqual((done["target"], done["live"], done["config"]), (None, False, False))
-        self.assertEqual(self.detach("nobody", "--target", "vda").code, 1)
+        self.assertEqual(self.detach("missing", "--target", "vda").code, 1)
         off = self.domain()
         self.assert_refused(self.detach(off, "--target", "vda", "--live"), off, "is not running")
         for words in ([], ["--target", "vda", "--source", "x"]):

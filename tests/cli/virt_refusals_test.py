@@ -77,7 +77,7 @@ class Refusals(LibvirtTestCase):
             result = self.attach(guest, base, *options)
             self.assert_not_attached(guest, result, "below the disk vda", off, base)
         self.assert_not_attached(off, self.attach(off, base), "below the disk vda")
-        # And the other way round: nobody may write to what is to be read.
+        # And the other way round: what is to be read may not be written to.
         lone, above = self.path("lone.qcow2"), self.path("above.qcow2")
         check("qemu-img", "create", "-q", "-f", "qcow2", lone, "8M")
         check("qemu-img", "create", "-q", "-f", "qcow2", "-b", lone, "-F", "qcow2", above)
@@ -255,9 +255,9 @@ class Refusals(LibvirtTestCase):
         name = self.domain()
         result = self.attach(name, self.image(), "--live")
         self.assert_not_attached(name, result, "libvirt: ", "domain is not running", "(code 55)")
-        failed = self.attach("nobody", self.image(), "--json").json["error"]
+        failed = self.attach("missing", self.image(), "--json").json["error"]
         self.assertEqual((failed["kind"], failed["code"]), ("libvirt", 42))
-        self.assertIn("nobody", failed["message"])
+        self.assertIn("missing", failed["message"])
         result = self.imgtool("attach", "-c", "qemu+unix:///system?socket=/nowhere", "--domain",
                               "x", "--source", self.image())
         self.assert_not_attached(name, result, "libvirt: ", "/nowhere", "(code 38)")

@@ -1,5 +1,5 @@
-// What every fuzz target is linked with: any checksum is right. See formats/checksum.hpp.
-#include "formats/checksum.hpp"
+// What every fuzz target is linked with: any checksum is right. See formats/bytes/checksum.hpp.
+#include "formats/bytes/checksum.hpp"
 
 namespace formats {
 

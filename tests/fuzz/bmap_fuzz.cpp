@@ -2,7 +2,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "formats/bmap/bmap.hpp"
+#include "formats/images/bmap/bmap.hpp"
 #include "io/error.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,5 +1,5 @@
 // A btrfs on an OverlayDisk. Anything but a map that lies inside the disk or an io::Error is a bug.
-#include "formats/filesystems/btrfs.hpp"
+#include "formats/disks/filesystems/btrfs.hpp"
 #include "tests/fuzz/probe_once.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -1,5 +1,5 @@
 // A disk of a few sectors, taken for exFAT. See file_system_fuzz.hpp.
-#include "formats/filesystems/exfat.hpp"
+#include "formats/disks/filesystems/exfat.hpp"
 #include "tests/fuzz/file_system_fuzz.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

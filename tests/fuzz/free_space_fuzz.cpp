@@ -1,7 +1,7 @@
 // A disk of a few sectors, with partitions or without: all parsers at once, swap areas and opaque
 // signatures among them. Nothing may be called free twice, or outside of its container, and a
 // source that works gives no error. See file_system_fuzz.hpp.
-#include "formats/free_space.hpp"
+#include "formats/disks/free_space.hpp"
 #include "tests/fuzz/file_system_fuzz.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
@@ -16,7 +16,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     end = range.end();
     free += range.length;
   }
-  for (const formats::Container& container : found.containers) {
+  for (const formats::Volume& container : found.volumes) {
     must_hold(!container.file_system.kept_whole() || container.free.empty());
     for (const io::ByteRange& range : container.free) free -= range.length;
   }

@@ -1,13 +1,13 @@
 // A disk of a few sectors, taken for a physical volume of LVM2: its volumes must lie inside of it,
 // and share nothing with what is free. See file_system_fuzz.hpp.
-#include "formats/filesystems/lvm.hpp"
+#include "formats/disks/lvm/lvm.hpp"
 #include "tests/fuzz/file_system_fuzz.hpp"
 
 namespace formats::filesystems {
 
 void check_volume(const LogicalVolume& volume, const FileSystem& member) {
   must_hold(volume.size > 0);
-  must_hold(volume.kept_because.empty() != volume.segments.empty());
+  must_hold((volume.reason == Reason::none) != volume.segments.empty());
   if (volume.segments.empty()) return;
   const io::ByteRange start{0, std::min<std::uint64_t>(volume.size, io::MiB)};
   std::uint64_t length = 0;
@@ -30,10 +30,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   SparseDisk disk = disk_from(std::as_bytes(std::span(data, size)));
   formats::DiskView view(shared_ring(), disk);
   try {
-    const auto found = read_physical_volume(view);
+    const auto found = probe_lvm(view);
     if (!found) return 0;
-    check_answer(found->member);
-    for (const LogicalVolume& volume : found->volumes) check_volume(volume, found->member);
+    check_answer(*found);
+    for (const LogicalVolume& volume : found->volumes) check_volume(volume, *found);
   } catch (const io::Error&) {
   }
   return 0;

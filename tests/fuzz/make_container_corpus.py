@@ -53,7 +53,7 @@ def sparse():
     write("simg", "wrong_checksum", good[:24] + b"abcd" + good[28:])
     write("simg", "cut", good[:5000])
     write("simg", "behind", good + b"x")
-    # Petabytes that nobody must walk through to know their checksum.
+    # Petabytes that must not be walked through to know their checksum.
     write("simg", "huge", simg([containers.dont_care_chunk(0xFFFFFFFF)], 0xFFFFFFFF, 1 << 24, 1))
     write("simg", "header_only", good[:28])
     assert len(content) == 7 * 4096

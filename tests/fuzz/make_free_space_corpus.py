@@ -10,10 +10,11 @@ import pathlib
 import shutil
 import struct
 import subprocess
-import tempfile
 
-from imgtool_testing import MiB, TestCase, check
+from imgtool_testing import MiB, TestCase, check, make
 from lvm_testing import PhysicalVolume
+from sparse_corpus import sparse_input
+from thin_testing import KernelPool
 
 CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
 SECTOR = 512
@@ -94,6 +95,14 @@ class Maker(TestCase):
         pv.write("root", image)
         write("lvm", "volumes", pv.path)
         write("free_space", "lvm", pv.path)
+        self.thin_pool()
+
+    def thin_pool(self):
+        """As a kernel wrote it, but the chunks, which are too many, are zeros."""
+        pool = KernelPool(self)
+        for corpus in ("lvm", "free_space"):
+            (CORPUS / corpus / "thin").write_bytes(
+                sparse_input(pool.path, skipped=list(pool.pieces("pool_tdata"))))
 
     def disks(self):
         image = self.zero_image(6 * MiB)
@@ -110,9 +119,4 @@ class Maker(TestCase):
 
 
 if __name__ == "__main__":
-    tempfile.tempdir = "/dev/shm"
-    maker = Maker()
-    result = maker.defaultTestResult()
-    maker.run(result)
-    for _, text in result.errors + result.failures:
-        raise SystemExit(text)
+    make(Maker())

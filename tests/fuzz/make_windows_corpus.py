@@ -82,7 +82,7 @@ def make_ntfs(directory):
 
 
 def parts_of_ntfs(image):
-    """Where what nobody looks at lies: the boot code, $UpCase, $AttrDef, indexes, $MFTMirr."""
+    """Where what is not looked at lies: the boot code, $UpCase, $AttrDef, indexes, $MFTMirr."""
     with open(image, "rb") as file:
         content = file.read()
     skipped = [[512, 8 * KiB - 512]]

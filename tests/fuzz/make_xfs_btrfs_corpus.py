@@ -16,7 +16,7 @@ import tempfile
 
 CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
 MiB = 1 << 20
-# Lets mkfs.xfs make file systems that are smaller than what it would give to anybody.
+# Lets mkfs.xfs make file systems that are smaller than what it makes by default.
 SMALL = {"TEST_DIR": "1", "TEST_DEV": "1", "QA_CHECK_FS": "1"}
 UUID = "11111111-2222-3333-4444-555555555555"
 
@@ -97,17 +97,24 @@ def without_stale_log(content):
     return bytes(content)
 
 
-def xfs_ranges(content):
-    """The first superblock, headers and free space trees of all groups, and the log."""
+XFS_TREES = (b"ABTB", b"ABTC", b"AB3B", b"AB3C", b"IABT", b"IAB3", b"BMAP", b"BMA3")
+
+
+def xfs_ranges(content, free_inodes=False):
+    """The first superblock, headers, free space trees and inodes of all groups, maps of files, and
+    the log."""
     block, ag_blocks = big_endian(content, 4, 4), big_endian(content, 84, 4)
-    sector = big_endian(content, 102, 2)
+    sector, inode = big_endian(content, 102, 2), big_endian(content, 104, 2)
     ranges = [(0, sector), xfs_log(content)]
     for ag in range(big_endian(content, 88, 4)):
         begin = ag * ag_blocks * block
-        ranges.append((begin + sector, sector))
+        ranges.append((begin + sector, 2 * sector))
         for at in range(begin, min(begin + ag_blocks * block, len(content)), block):
-            if content[at:at + 4] in (b"ABTB", b"ABTC", b"AB3B", b"AB3C"):
+            if content[at:at + 4] in XFS_TREES:
                 ranges.append((at, block))
+        for at in range(begin, min(begin + ag_blocks * block, len(content)), inode):
+            if content[at:at + 2] == b"IN" and (free_inodes or any(content[at + 2:at + 4])):
+                ranges.append((at, inode))
     return ranges
 
 
@@ -129,11 +136,10 @@ def make_xfs(directory):
     image = new_image(directory, 32 * MiB)
     run(*mkfs, "-b", "size=1k", image)
     with mounted(image) as root:
-        for index in range(1300):
-            (root / str(index)).write_bytes(b"x" * 2000)
+        (root / "file").write_bytes(b"x" * 300 * 1024)
         run("sync", "-f", root)
-        for index in range(0, 1300, 2):
-            (root / str(index)).unlink()
+        holes = [word for at in range(0, 300, 2) for word in ("-c", f"fpunch {at}k 1k")]
+        run("xfs_io", *holes, root / "file")
     content = without_log(image.read_bytes())
     save(CORPUS / "xfs" / "two_levels", content, xfs_ranges(content))
     image = new_image(directory, 32 * MiB)
@@ -143,18 +149,28 @@ def make_xfs(directory):
         content = without_stale_log(image.read_bytes())
         run("fsfreeze", "--unfreeze", root)
     save(CORPUS / "xfs" / "frozen", content, xfs_ranges(content))
+    image = new_image(directory, 32 * MiB)
+    run(*mkfs, image)
+    with mounted(image) as root:
+        for index in range(6):
+            (root / str(index)).write_bytes(b"x" * 9000)
+        run("sync", "-f", root)
+        (root / "5").unlink()
+        run("sync", "-f", root)
+        content = without_stale_log(image.read_bytes())
+    save(CORPUS / "xfs" / "dirty", content, xfs_ranges(content, free_inodes=True))
 
 
 # --- btrfs ---
 
 def btrfs_ranges(content):
-    """The superblock, and all blocks of the trees that tell where everything lies."""
+    """The superblock, and all blocks of all trees."""
     little_endian = lambda at, size: int.from_bytes(content[at:at + size], "little")
     node = little_endian(65536 + 0x94, 4)
     uuid = content[65536 + 0x20:65536 + 0x30]
     return [(65536, 4096)] + [
         (at, node) for at in range(MiB, len(content), 4096)
-        if content[at + 32:at + 48] == uuid and little_endian(at + 88, 8) in (1, 2, 3)]
+        if content[at + 32:at + 48] == uuid]
 
 
 def make_btrfs(directory):

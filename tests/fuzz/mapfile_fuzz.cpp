@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "formats/mapfile.hpp"
+#include "formats/images/mapfile.hpp"
 #include "io/error.hpp"
 
 namespace {

@@ -5,8 +5,8 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "formats/partitions/fit.hpp"
-#include "formats/partitions/relayout.hpp"
+#include "formats/disks/partitions/fit.hpp"
+#include "formats/disks/partitions/relayout.hpp"
 #include "io/error.hpp"
 #include "io/memory_source.hpp"
 #include "io/overlay_source.hpp"
@@ -42,12 +42,13 @@ void check_layout(const Layout& layout) {
 
 void fit(io::Source& source, formats::DiskView& disk, const Layout& layout, FitOptions options) {
   const Fit fit = fit_to_disk(disk, layout, options);
-  if (!layout.gpt || !layout.trusted || !fit.left_because.empty()) return;
+  if (!layout.gpt || !layout.trusted || !fit.kept_because.empty()) return;
   io::OverlaySource result(source, fit.patches, options.disk_size);
   formats::DiskView view(shared_ring(), result);
   const Layout after = read_layout(view);
   check_layout(after);
-  check(after.kind == TableKind::gpt && after.primary_valid && after.backup_valid && after.trusted);
+  check(after.kind == TableKind::gpt && after.backup_valid);
+  check(fit.primary_left ? !layout.primary_valid : after.primary_valid && after.trusted);
   check(after.id() == layout.id() && after.partitions.size() == layout.partitions.size());
 }
 

@@ -5,8 +5,8 @@
 #include <cstdlib>
 #include <span>
 
-#include "formats/disk_view.hpp"
-#include "formats/filesystems/filesystem.hpp"
+#include "formats/disks/disk_view.hpp"
+#include "formats/disks/filesystems/filesystem.hpp"
 #include "io/error.hpp"
 #include "io/ring.hpp"
 #include "tests/support/overlay_disk.hpp"
@@ -18,7 +18,7 @@ inline void probe_once(std::span<const std::uint8_t> input, formats::filesystems
   static const io::MadeRing made = io::make_ring({.engine = io::Engine::threads});
   formats::DiskView view(*made.ring, disk);
   try {
-    const auto found = prober(view);
+    const auto found = prober(view, formats::filesystems::MapCheck::with_files);
     if (!found) return;
     if (found->kept_whole() && !found->free.empty()) std::abort();
     std::uint64_t end = 0;

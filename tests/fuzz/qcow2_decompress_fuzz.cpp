@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "formats/qcow2/decompress.hpp"
+#include "formats/images/qcow2/decompress.hpp"
 
 namespace {
 

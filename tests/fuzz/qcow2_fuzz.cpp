@@ -8,11 +8,11 @@
 #include <cstdlib>
 #include <vector>
 
-#include "formats/qcow2/bitmaps.hpp"
-#include "formats/qcow2/mapping.hpp"
-#include "formats/qcow2/reader.hpp"
-#include "formats/qcow2/refcounts.hpp"
-#include "formats/qcow2/snapshots.hpp"
+#include "formats/images/qcow2/bitmaps.hpp"
+#include "formats/images/qcow2/mapping.hpp"
+#include "formats/images/qcow2/reader.hpp"
+#include "formats/images/qcow2/refcounts.hpp"
+#include "formats/images/qcow2/snapshots.hpp"
 #include "io/buffer_pool.hpp"
 #include "io/error.hpp"
 #include "io/task_group.hpp"

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
-#include "formats/qcow2/check.hpp"
-#include "formats/qcow2/mapping.hpp"
-#include "formats/qcow2/repair.hpp"
+#include "formats/images/qcow2/check.hpp"
+#include "formats/images/qcow2/mapping.hpp"
+#include "formats/images/qcow2/repair.hpp"
 #include "io/error.hpp"
 
 namespace {
@@ -51,8 +51,8 @@ std::optional<std::vector<Piece>> disk_of(const io::File& file) {
         piece.stored.resize(piece.run.kind == RunKind::data ? piece.run.length
                                                             : piece.run.stored_bytes);
         const std::size_t there = file.read_at(piece.run.host->value, piece.stored);
-        // The place behind the end of the file may become somebody's. That of a stream is its own:
-        // a repair that makes the file longer leaves zeros there.
+        // The place behind the end of the file may become another cluster's. That of a stream is
+        // its own: a repair that makes the file longer leaves zeros there.
         if (there < piece.stored.size() && piece.run.kind == RunKind::data) return {};
       }
       disk.push_back(std::move(piece));
@@ -72,7 +72,7 @@ std::optional<CheckResult> check_quietly(const io::File& file) {
   }
 }
 
-// A table that is somebody's data too is left as it is, and so are the flags in it, which a right
+// A table that is guest data too is left as it is, and so are the flags in it, which a right
 // refcount may make wrong; and only where that is right is the cluster told.
 bool is_worse(const CheckResult& found, const CheckResult& left) {
   const auto others = [](const CheckResult& result) {

@@ -8,7 +8,7 @@
 #include <iterator>
 #include <vector>
 
-#include "formats/checksum.hpp"
+#include "formats/bytes/checksum.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 

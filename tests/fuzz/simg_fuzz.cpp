@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#include "formats/simg/image.hpp"
+#include "formats/images/simg/image.hpp"
 #include "io/error.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <vector>
 
-#include "formats/probe.hpp"
-#include "formats/streams/decoder.hpp"
-#include "formats/streams/xz.hpp"
+#include "formats/images/probe.hpp"
+#include "formats/images/streams/decoder.hpp"
+#include "formats/images/streams/xz.hpp"
 #include "io/error.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {

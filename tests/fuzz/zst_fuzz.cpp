@@ -7,9 +7,9 @@
 #include <cstdlib>
 #include <vector>
 
-#include "formats/zst/label.hpp"
-#include "formats/zst/seek_table.hpp"
-#include "formats/zst/zstd.hpp"
+#include "formats/images/zst/label.hpp"
+#include "formats/images/zst/seek_table.hpp"
+#include "formats/images/zst/zstd.hpp"
 #include "io/error.hpp"
 #include "io/zero_run.hpp"
 

@@ -3,8 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "imgtool/spelling.hpp"
-#include "imgtool/usage_error.hpp"
+#include "imgtool/cli/spelling.hpp"
+#include "imgtool/terminal/usage_error.hpp"
 
 namespace imgtool {
 namespace {

@@ -54,7 +54,7 @@ TEST_P(ContentDigestTest, AbandonLetsGoOfThoseWhoWait) {
   group.spawn(digest.update_zeros({2000, 50}));
   group.spawn(abandon(ring(), digest));
   group.run();
-  run_task(ring(), digest.update(0, content));  // and whoever comes later does not wait
+  run_task(ring(), digest.update(0, content));  // and a later call does not wait
 }
 
 }  // namespace

@@ -229,7 +229,7 @@ TEST_P(CopierTest, ALaggardMovesToItsOwnPass) {
   EXPECT_EQ(slow.content(), source.content());
   EXPECT_EQ(quick.log().size(), 200U);
   EXPECT_EQ(slow.log().size(), 200U) << "no chunk was lost or written twice";
-  EXPECT_GT(source.reads().size(), 210U) << "what was left was read again for the laggard";
+  EXPECT_GT(source.reads().size(), 210U) << "what was left was read again for the straggler";
   EXPECT_LT(source.reads().size(), 400U) << "but only what was left";
   EXPECT_EQ(observer_.bytes(Phase::write, 0), 200 * chunk);
   EXPECT_EQ(observer_.bytes(Phase::write, 1), 200 * chunk);

@@ -5,8 +5,11 @@
 
 #include <gtest/gtest.h>
 #include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "io/error.hpp"
+#include "io/image_lock.hpp"
 #include "tests/io/pattern.hpp"
 #include "tests/io/temporary_folder.hpp"
 
@@ -36,6 +39,12 @@ class OutputFileTest : public testing::Test {
     }
     ADD_FAILURE() << "did not throw";
     return ErrorKind::cancelled;
+  }
+
+  static mode_t mode_of(const std::string& path) {
+    struct stat found {};
+    EXPECT_EQ(stat(path.c_str(), &found), 0);
+    return found.st_mode & 07777U;
   }
 
   TemporaryFolder folder_;
@@ -197,6 +206,78 @@ TEST_F(OutputFileTest, AFileThatAppearedMeanwhileIsKept) {
   }
   EXPECT_EQ(content_of(path_), old_);
   EXPECT_EQ(names(), (Names{"out"}));
+}
+
+// Between the look at the name and the rename.
+TEST_F(OutputFileTest, OneThatIsToBeReplacedMayAppearMeanwhile) {
+  OutputFile file(path_, true);
+  folder_.make("out", old_);
+  file.file().write_at(0, new_);
+  file.publish();
+  EXPECT_EQ(content_of(path_), new_);
+}
+
+TEST_F(OutputFileTest, ANewFileHasTheModeThatWasAskedFor) {
+  const mode_t mask = umask(022);
+  for (const mode_t mode : {0666U, 0600U}) {
+    OutputFile file(path_, true, Start::empty, mode);
+    EXPECT_EQ(mode_of(file.partial_path()), mode & ~022U);
+    file.publish();
+    EXPECT_EQ(mode_of(path_), mode & ~022U);
+    fs::remove(path_);
+  }
+  umask(mask);
+}
+
+TEST_F(OutputFileTest, WhatReplacesAPrivateFileIsPrivateFromTheStart) {
+  folder_.make("out", old_);
+  fs::permissions(path_, fs::perms{0600});
+  OutputFile file(path_, true);
+  EXPECT_EQ(mode_of(file.partial_path()), 0600U);
+  file.publish();
+  EXPECT_EQ(mode_of(path_), 0600U);
+}
+
+TEST_F(OutputFileTest, ALeftOverThatEveryoneMayReadIsMadeAsANewOneWouldBe) {
+  folder_.make("out", old_);
+  fs::permissions(path_, fs::perms{0600});
+  folder_.make("out.imgtool-partial", old_);
+  fs::permissions(path_ + ".imgtool-partial", fs::perms{0666});
+  OutputFile file(path_, true);
+  EXPECT_EQ(mode_of(file.partial_path()), 0600U);
+  EXPECT_EQ(file.file().size(), 0U);
+}
+
+TEST_F(OutputFileTest, APartialFileThatAnotherUserMadeIsNotTakenOver) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root";
+  const File prepared = folder_.make("out.imgtool-partial", old_);
+  ASSERT_EQ(fchown(prepared.fd(), 1000, 1000), 0);
+  for (const Start start : {Start::empty, Start::resume}) {
+    EXPECT_EQ(kind_of_failure(path_, false, start), ErrorKind::refused);
+  }
+  EXPECT_EQ(content_of(prepared.path()), old_);
+}
+
+TEST_F(OutputFileTest, AnImageThatIsInUseIsNotReplaced) {
+  folder_.make("out", old_);
+  const File machine(path_, O_RDWR);
+  ASSERT_TRUE(lock_image(machine, ImageUse::writing));
+  EXPECT_EQ(kind_of_failure(path_, true), ErrorKind::refused);
+  EXPECT_EQ(content_of(path_), old_);
+  EXPECT_EQ(names(), (Names{"out"}));
+}
+
+TEST_F(OutputFileTest, AFolderThatMayBeWrittenToButNotReadIsNoFailure) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, to become another user";
+  fs::permissions(folder_.path("."), fs::perms{0733});
+  ASSERT_EQ(seteuid(1000), 0);
+  {
+    OutputFile file(path_, false);
+    file.file().write_at(0, new_);
+    EXPECT_NO_THROW(file.publish());
+  }
+  ASSERT_EQ(seteuid(0), 0);
+  EXPECT_EQ(content_of(path_), new_);
 }
 
 TEST_F(OutputFileTest, AFolderThatIsMissingIsAnError) {

@@ -29,6 +29,11 @@ class PatternSource : public Source {
 
   // --- what it is told to do ---
   void store_zeros(ByteRange range) { fill(range, std::byte{0}); }
+  // What `range` holds stands at `to` as well.
+  void store_again(ByteRange range, std::uint64_t to) {
+    std::copy_n(content_.begin() + static_cast<std::ptrdiff_t>(range.offset), range.length,
+                content_.begin() + static_cast<std::ptrdiff_t>(to));
+  }
   void corrupt(std::uint64_t offset) { content_[offset] ^= std::byte{0xff}; }
   // Any read that touches one of these fails with `error_number`.
   void fail_at(ByteRange range, int error_number = EIO) {

@@ -164,7 +164,7 @@ TEST_P(RingTest, PostFromAThreadWakesTheRingAtOnce) {
       thread.join();
     }
   };
-  // run_once() with a limit that would show if nobody woke it.
+  // run_once() with a limit that would show if it was not woken.
   TaskGroup group(ring());
   bool done = false;
   const auto all = [](Task<> task, bool& flag) -> Task<> {

@@ -89,7 +89,7 @@ TEST_P(TaskTest, StartsWhenItIsAwaitedAndNotBefore) {
   EXPECT_THAT(log, ElementsAre("made", "inner begins", "inner ends"));
 }
 
-TEST_P(TaskTest, AnExceptionReachesWhoeverAwaits) {
+TEST_P(TaskTest, AnExceptionReachesTheAwaiter) {
   const auto catching = [](Ring& r) -> Task<std::string> {
     std::string caught;
     try {

@@ -113,7 +113,7 @@ TEST_P(VerifierTest, WhatTheWritePassKeptIsEnough) {
   learn_all_of(image);
   verify(nullptr);
   EXPECT_EQ(media_[0].bad_chunks, (Ranges{{2 * verified_chunk, verified_chunk}}));
-  // Without the image nobody knows where in the chunk.
+  // Without the image it is unknown where in the chunk.
   EXPECT_EQ(verifier_->locate(media_[0], 100), (Ranges{{2 * verified_chunk, verified_chunk}}));
 }
 

@@ -45,7 +45,7 @@ class ConvertTestCase(TestCase):
         return self.imgtool_ok(command, source, target, *options, "--json").json
 
     def assert_fails_when_full(self, job, folder):
-        """Somebody else fills the file system of `folder`, to which `job` writes its output."""
+        """Another process fills the file system of `folder`, to which `job` writes its output."""
         wait_until((folder / "out.imgtool-partial").exists, "the job's first file")
         with open(folder / "other", "wb", buffering=0) as other:
             block = bytes(64 * KiB)

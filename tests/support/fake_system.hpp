@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-#include "io/system_roots.hpp"
+#include "io/devices/system_roots.hpp"
 
 class FakeSystem {
  public:

@@ -1,6 +1,7 @@
 """nbdkit plugin: a disk in a file, with ranges that fail on request (see imgtool_testing.FaultDisk).
 
-Parameters: file=PATH, faults=PATH. The faults file is read again for every request; each of its
+Parameters: file=PATH, faults=PATH, real=BYTES. With the latter it is a counterfeit that holds only
+so many bytes and takes addresses beyond modulo that. The faults file is read again for every request; each of its
 lines is "read OFFSET LENGTH" or "write OFFSET LENGTH" and makes requests that touch the range fail
 with EIO, or "flip OFFSET LENGTH" and inverts the range's bytes when they are read. A failing write
 or zeroing changes nothing.
@@ -47,6 +48,17 @@ def asked_for(kind, offset, length):
             yield first, end
 
 
+def pieces(offset, length):
+    """Where the bytes of a request really lie: offset, and the part of the request."""
+    real = int(paths.get("real", 0)) or offset + length
+    done = 0
+    while done < length:
+        place = (offset + done) % real
+        part = min(length - done, real - place)
+        yield place, done, part
+        done += part
+
+
 def fail_if_asked(kind, offset, length):
     for first, end in asked_for(kind, offset, length):
         nbdkit.set_error(errno.EIO)
@@ -55,10 +67,11 @@ def fail_if_asked(kind, offset, length):
 
 def pread(fd, buf, offset, flags):
     fail_if_asked("read", offset, len(buf))
-    if os.preadv(fd, [buf], offset) != len(buf):
-        nbdkit.set_error(errno.EIO)
-        raise OSError(errno.EIO, "short read")
     view = memoryview(buf)
+    for place, done, part in pieces(offset, len(buf)):
+        if os.preadv(fd, [view[done:done + part]], place) != part:
+            nbdkit.set_error(errno.EIO)
+            raise OSError(errno.EIO, "short read")
     for first, end in asked_for("flip", offset, len(buf)):
         part = view[first - offset:end - offset]
         part[:] = bytes(part).translate(INVERTED)
@@ -66,7 +79,8 @@ def pread(fd, buf, offset, flags):
 
 def pwrite(fd, buf, offset, flags):
     fail_if_asked("write", offset, len(buf))
-    os.pwrite(fd, buf, offset)
+    for place, done, part in pieces(offset, len(buf)):
+        os.pwrite(fd, memoryview(buf)[done:done + part], place)
 
 
 def flush(fd, flags):

@@ -55,6 +55,8 @@ requires_root = unittest.skipUnless(os.geteuid() == 0, "needs root")
 
 def requires(*programs):
     """Skips a test or class, by name, where one of these programs is not installed."""
+    if "root" in programs:
+        raise ValueError("root is no program: requires_root")
     missing = [program for program in programs if shutil.which(program) is None]
     return unittest.skipIf(missing, "needs " + ", ".join(missing))
 
@@ -87,11 +89,11 @@ class Result:
         return f"$ {words}\nexit {self.code}\n--- out\n{self.out[-4000:]}\n--- err\n{self.err[-4000:]}"
 
 
-def run(args, input=b"", env=None, timeout=300):
+def run(args, input=b"", env=None, timeout=300, cwd=None):
     """Runs any command. `input` is bytes or an open file; `env` is added to the environment."""
     source = {"stdin": input} if hasattr(input, "fileno") else {"input": input}
     done = subprocess.run([str(arg) for arg in args], **source, capture_output=True,
-                          timeout=timeout, env={**os.environ, **(env or {})})
+                          timeout=timeout, env={**os.environ, **(env or {})}, cwd=cwd)
     return Result(args, done.returncode, done.stdout, done.stderr)
 
 
@@ -328,7 +330,7 @@ class TestCase(unittest.TestCase):
         for _ in range(100):
             if node.exists():
                 return str(node)
-            # In a container nobody makes it: /dev does not follow the kernel.
+            # In a container it is not made: /dev does not follow the kernel.
             for known in glob.glob(f"/sys/block/*/{node.name}/dev"):
                 major, minor = pathlib.Path(known).read_text().split(":")
                 check("mknod", node, "b", major, minor.strip())
@@ -339,7 +341,7 @@ class TestCase(unittest.TestCase):
     def detach(self, device):
         """Once only: the next test may have a disk of that name already."""
         if device in self.attached:
-            # Succeeds even while somebody reads the device; then it ends with the last close.
+            # Succeeds even while a program reads the device; then it ends with the last close.
             if glob.glob(f"{device}p*"):
                 run(["partx", "--delete", device])
             run(["losetup", "--detach", device])
@@ -421,10 +423,11 @@ class Job:
 
 class FaultDisk:
     """A loop device whose ranges can be made to fail at any time. `device` is its path, `backing`
-    the file with its content; `write_delay` is what nbdkit's delay filter takes, "50ms". Needs
-    root, nbdkit with its python plugin, and nbdfuse."""
+    the file with its content; `write_delay` is what nbdkit's delay filter takes, "50ms";
+    `real_size` makes it a counterfeit whose addresses wrap at that many bytes. Needs root,
+    nbdkit with its python plugin, and nbdfuse."""
 
-    def __init__(self, test, backing, write_delay=None, **options):
+    def __init__(self, test, backing, write_delay=None, real_size=None, **options):
         if isinstance(backing, int):
             backing = test.backing_file(backing)
         self.backing = backing
@@ -437,7 +440,7 @@ class FaultDisk:
         delay = (["--filter=delay"], [f"wdelay={write_delay}"]) if write_delay else ([], [])
         test.start(["nbdkit", "--foreground", "--unix", socket, "--threads", 4, *delay[0], "python",
                     SUPPORT / "fault_disk.py", f"file={backing}", f"faults={self._faults}",
-                    *delay[1]],
+                    *([f"real={real_size}"] if real_size else []), *delay[1]],
                    stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         wait_until(socket.exists, "nbdkit's socket")
         test.start(["nbdfuse", disk, "--unix", socket], stdin=subprocess.DEVNULL,
@@ -471,6 +474,14 @@ class FaultDisk:
 
 
 requires_fault_disk = requires("nbdkit", "nbdfuse", "fusermount3")
+
+
+def make(maker):
+    """Runs a TestCase that makes files which are kept in the repository."""
+    result = maker.defaultTestResult()
+    maker.run(result)
+    for _, text in result.errors + result.failures:
+        raise SystemExit(text)
 
 
 def main():

@@ -86,9 +86,28 @@ def cpio_entry(name, mode, content=b""):
     return padded + bytes(-len(content) % 4)
 
 
-def make_initrd(path, init=INIT, modules=tuple(MODULES)):
+def with_libraries(programs):
+    """The files of these programs of the host, and the libraries that they load."""
+    files = {os.path.realpath(shutil.which(program)): shutil.which(program) for program in programs}
+    places = {name: file for file, name in files.items()}
+    for program in list(files):
+        out = subprocess.run(["ldd", program], check=True, capture_output=True, text=True).stdout
+        for word in out.split():
+            if word.startswith("/"):
+                places[word] = os.path.realpath(word)
+    return places
+
+
+def make_initrd(path, init=INIT, modules=tuple(MODULES), programs=()):
+    """`programs`: of the host, in the same places and with their libraries."""
     version = pathlib.Path(kernel()).name.removeprefix("vmlinuz-")
-    entries = [cpio_entry(folder, 0o40755) for folder in ("bin", "dev")]
+    files = with_libraries(programs)
+    folders = {"bin", "dev"}
+    for name in files:
+        folders.update(str(folder).lstrip("/") for folder in pathlib.Path(name).parents)
+    entries = [cpio_entry(folder, 0o40755) for folder in sorted(folders - {""})]
+    for name, file in files.items():
+        entries.append(cpio_entry(name.lstrip("/"), 0o100755, pathlib.Path(file).read_bytes()))
     entries.append(cpio_entry("bin/busybox", 0o100755, pathlib.Path(BUSYBOX).read_bytes()))
     entries.append(cpio_entry("init", 0o100755, init.encode()))
     names = []
@@ -98,6 +117,42 @@ def make_initrd(path, init=INIT, modules=tuple(MODULES)):
     entries.append(cpio_entry("modules", 0o100644, "\n".join(names).encode()))
     entries.append(cpio_entry("TRAILER!!!", 0))
     pathlib.Path(path).write_bytes(b"".join(entries))
+
+
+SCRIPT_INIT = r"""#!/bin/busybox sh
+/bin/busybox mkdir -p /proc /sys /dev /run /tmp /etc /mnt /var/lock
+/bin/busybox --install -s /bin
+export PATH=/bin:/sbin:/usr/sbin:/usr/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs dev /dev
+for module in $(cat /modules); do insmod /$module 2>/dev/null; done
+exec </dev/console >/dev/console 2>&1
+cat > /script <<'END OF SCRIPT'
+%s
+END OF SCRIPT
+sh -e /script && echo GUEST DONE
+poweroff -f
+"""
+
+
+def run_guest(test, disks, script, modules, programs=()):
+    """Runs a script of busybox's shell in a guest, its disks are vda, vdb ...; its output. It must
+    end within five minutes, or say GUEST DONE itself before it crashes the machine."""
+    initrd = test.path()
+    make_initrd(initrd, SCRIPT_INIT % script.strip(), ("virtio_pci", "virtio_blk", *modules),
+                programs)
+    command = ["qemu-system-x86_64", "-m", "384", "-nographic", "-no-reboot", "-accel", "tcg",
+               "-nic", "none", "-kernel", kernel(), "-initrd", initrd, "-append",
+               "console=ttyS0 quiet loglevel=1 panic=-1 tsc=unstable"]
+    for disk in disks:
+        command += ["-drive", f"file={disk},format=raw,if=virtio,cache=unsafe"]
+    out = subprocess.run(command, timeout=300, check=False, stdin=subprocess.DEVNULL,
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                         errors="replace").stdout.replace("\r", "")
+    if "GUEST DONE" not in out:
+        raise AssertionError(f"the guest failed:\n{out}")
+    return out
 
 
 def os_xml(initrd):

@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "formats/little_endian.hpp"
+#include "formats/bytes/little_endian.hpp"
 #include "io/source.hpp"
 
 namespace tests {

@@ -4,7 +4,7 @@ far as libvirt's remote driver can tell.
     ssh = Sshd(libvirt)
     imgtool domains -c ssh.uri()
 
-It has its own port, configuration and keys, and knows nobody but the test. The way to libvirtd is
+It has its own port, configuration and keys, and knows only the test. The way to libvirtd is
 libvirt's virt-ssh-helper and the usual socket: with socket= in the URI libvirt wants nc instead.
 """
 import os

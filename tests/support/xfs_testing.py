@@ -5,7 +5,7 @@ from imgtool_testing import MiB, check
 from scrub_testing import ScrubTestCase
 
 SIZE = 64 * MiB
-# Nobody should use such a small one, so mkfs.xfs refuses, except for its own tests.
+# Such a small one is of no use, so mkfs.xfs refuses it, except for its own tests.
 MKFS = ["env", "TEST_DIR=yes", "TEST_DEV=yes", "QA_CHECK_FS=yes", "mkfs.xfs", "-q"]
 CHECKSUM, INCOMPAT, RO_COMPAT, LOG_INCOMPAT = 224, 216, 212, 220
 

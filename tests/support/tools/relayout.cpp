@@ -8,8 +8,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "formats/image.hpp"
-#include "formats/partitions/relayout.hpp"
+#include "formats/disks/partitions/relayout.hpp"
+#include "formats/images/image.hpp"
 #include "io/copier.hpp"
 #include "io/error.hpp"
 #include "io/file_target.hpp"

@@ -1,0 +1,47 @@
+#include "formats/images/format.hpp"
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+namespace formats {
+namespace {
+
+constexpr std::array<std::pair<Format, std::string_view>, 7> names{{
+    {Format::raw, "raw"},
+    {Format::qcow2, "qcow2"},
+    {Format::gz, "gz"},
+    {Format::xz, "xz"},
+    {Format::bz2, "bz2"},
+    {Format::zst, "zst"},
+    {Format::simg, "simg"},
+}};
+
+}  // namespace
+
+bool is_stream(Format format) {
+  return format == Format::gz || format == Format::xz || format == Format::bz2 ||
+         format == Format::zst;
+}
+
+std::string_view name_of(Format format) {
+  const auto* const found = std::find_if(
+      names.begin(), names.end(), [format](const auto& entry) { return entry.first == format; });
+  return found->second;
+}
+
+std::optional<Format> format_named(std::string_view name) {
+  const auto* const found = std::find_if(
+      names.begin(), names.end(), [name](const auto& entry) { return entry.second == name; });
+  if (found == names.end()) return std::nullopt;
+  return found->first;
+}
+
+std::vector<std::string> format_names() {
+  std::vector<std::string> all;
+  all.reserve(names.size());
+  for (const auto& [format, name] : names) all.emplace_back(name);
+  return all;
+}
+
+}  // namespace formats

@@ -1,0 +1,24 @@
+#include "formats/images/probe.hpp"
+
+#include <array>
+
+#include "formats/images/qcow2/header.hpp"
+#include "formats/images/simg/layout.hpp"
+#include "formats/images/streams/codec.hpp"
+
+namespace formats {
+
+Format probe(std::span<const std::byte> start) {
+  if (qcow2::has_magic(start)) return Format::qcow2;
+  if (simg::has_magic(start)) return Format::simg;
+  return streams::recognise(start).value_or(Format::raw);
+}
+
+Format probe(const io::File& file) {
+  std::array<std::byte, probe_bytes> start{};
+  const Format found = probe(std::span(start).first(file.read_at(0, start)));
+  const bool disk = file.status().kind == io::FileKind::block_device;
+  return disk && found != Format::qcow2 ? Format::raw : found;
+}
+
+}  // namespace formats

@@ -1,0 +1,31 @@
+#include "formats/images/qcow2/free_clusters.hpp"
+
+#include "formats/images/qcow2/refcounts.hpp"
+
+namespace formats::qcow2 {
+
+void release_free_clusters(const io::File& file, const io::StopFlag& stop) {
+  if (file.status().kind != io::FileKind::regular) return;
+  const Header header = read_header(file);
+  TableReader tables(file);
+  Refcounts refcounts(tables, header);
+  const std::uint64_t cluster_size = header.geometry.cluster_size();
+  const std::uint64_t size = tables.file_size();
+  const std::uint64_t clusters = io::align_up(size, cluster_size) / cluster_size;
+  bool can_punch = true;
+  std::uint64_t first_free = 0;  // of the run that ends before `cluster`
+  for (std::uint64_t cluster = 0; cluster < clusters; ++cluster) {
+    const auto count = refcounts.of(cluster);
+    if (count && *count == 0) continue;
+    if (cluster > first_free && can_punch) {
+      io::throw_if_stopped(stop, file.path());
+      can_punch =
+          file.punch_hole(io::range_between(first_free * cluster_size, cluster * cluster_size));
+    }
+    first_free = cluster + 1;
+  }
+  if (first_free < clusters && first_free > 0) file.truncate(first_free * cluster_size);
+  file.sync();
+}
+
+}  // namespace formats::qcow2

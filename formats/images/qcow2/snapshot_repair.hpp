@@ -1,0 +1,18 @@
+// Completes the snapshot table of an image of version 3 whose entries lack their own disk size.
+//
+// Source of the rule: docs/interop/qcow2.txt of QEMU, "Snapshot table": version 3 has at least 16
+// bytes of extra data. What stands in for what is missing is what qemu-img check -r all writes: the
+// size of the image's disk, and the VM state's size from the entry's old field.
+#pragma once
+
+#include "io/file.hpp"
+
+namespace formats::qcow2 {
+
+// A check found nothing else that is corrupt. `file` is open for writing, and no other program uses
+// it. The new table stands behind the end of the file; one write to the header takes it into use,
+// and then the old one's clusters are freed. Killed at any moment, at worst clusters leak. Throws
+// io::Error; unsupported before anything is written when the refcount table has no room.
+void complete_snapshots(const io::File& file);
+
+}  // namespace formats::qcow2

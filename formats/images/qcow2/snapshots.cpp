@@ -1,0 +1,185 @@
+#include "formats/images/qcow2/snapshots.hpp"
+
+#include <algorithm>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "formats/bytes/big_endian.hpp"
+#include "io/error.hpp"
+
+namespace formats::qcow2 {
+namespace {
+
+constexpr std::uint64_t snapshot_fixed_bytes = 40;
+constexpr std::uint64_t largest_table = 64 * io::MiB;
+constexpr std::uint32_t most_extra = 1024;
+constexpr std::uint32_t least_extra_v3 = 16;
+constexpr std::size_t extra_bytes_field = 36;  // of an entry
+// What qemu has room for.
+constexpr std::size_t longest_id = 127;
+constexpr std::size_t longest_name = 255;
+
+// Entries follow one another, so that a table of 64 MiB is read piece by piece.
+class SnapshotParser {
+ public:
+  SnapshotParser(const TableReader& tables, const Header& header)
+      : tables_(tables), header_(header), offset_(header.snapshots_offset) {}
+
+  SnapshotTable parse() {
+    SnapshotTable table;
+    for (std::uint32_t i = 0; i < header_.snapshot_count; ++i) {
+      table.snapshots.push_back(parse_entry());
+      table.bytes = offset_ - header_.snapshots_offset;
+      if (table.bytes > largest_table) {
+        throw io::Error::format(
+            tables_.path(), header_.snapshots_offset.value,
+            fmt::format("the snapshot table is larger than {} bytes", largest_table));
+      }
+    }
+    return table;
+  }
+
+ private:
+  [[noreturn]] void fail(std::string text) const {
+    throw io::Error::format(tables_.path(), offset_.value, std::move(text));
+  }
+
+  Snapshot parse_entry() {
+    const auto fixed = take(snapshot_fixed_bytes);
+    Snapshot snapshot;
+    snapshot.l1_offset = {load_big_endian<std::uint64_t>(fixed, 0)};
+    snapshot.l1_entries = load_big_endian<std::uint32_t>(fixed, 8);
+    const auto id_bytes = load_big_endian<std::uint16_t>(fixed, 12);
+    const auto name_bytes = load_big_endian<std::uint16_t>(fixed, 14);
+    snapshot.date_sec = load_big_endian<std::uint32_t>(fixed, 16);
+    snapshot.date_nsec = load_big_endian<std::uint32_t>(fixed, 20);
+    snapshot.vm_clock_nsec = load_big_endian<std::uint64_t>(fixed, 24);
+    snapshot.vm_state_size = load_big_endian<std::uint32_t>(fixed, 32);
+    parse_extra(load_big_endian<std::uint32_t>(fixed, 36), snapshot);
+    snapshot.id = take_text("id", id_bytes, longest_id);
+    snapshot.name = take_text("name", name_bytes, longest_name);
+    const std::uint64_t used = offset_ - header_.snapshots_offset;
+    offset_ = header_.snapshots_offset + io::align_up(used, 8);
+    return snapshot;
+  }
+
+  void parse_extra(std::uint32_t bytes, Snapshot& snapshot) {
+    if (bytes > most_extra) {
+      throw io::Error::format(
+          tables_.path(), offset_.value - 4,
+          fmt::format("a snapshot has {} bytes of extra data, more than {}", bytes, most_extra));
+    }
+    snapshot.incomplete = header_.version > 2 && bytes < least_extra_v3;
+    const auto extra = take(bytes);
+    snapshot.disk_size = header_.virtual_size;
+    if (bytes >= 8) snapshot.vm_state_size = load_big_endian<std::uint64_t>(extra, 0);
+    if (bytes >= 16) {
+      snapshot.disk_size = io::align_down(load_big_endian<std::uint64_t>(extra, 8), 512);
+    }
+    if (bytes >= 24) {
+      const auto icount = load_big_endian<std::uint64_t>(extra, 16);
+      if (icount != ~std::uint64_t{0}) snapshot.icount = icount;
+    }
+  }
+
+  std::vector<std::byte> take(std::size_t bytes) {
+    std::vector<std::byte> part(bytes);
+    tables_.read(offset_, part, "the snapshot table");
+    offset_ = offset_ + bytes;
+    return part;
+  }
+
+  std::string take_text(std::string_view what, std::size_t bytes, std::size_t longest) {
+    if (bytes > longest) {
+      fail(fmt::format("a snapshot's {} has {} bytes, more than {}", what, bytes, longest));
+    }
+    names_bytes_ += bytes;
+    if (names_bytes_ > most_names_bytes) {
+      fail(fmt::format("the names of snapshots have more than {} bytes", most_names_bytes));
+    }
+    const auto part = take(bytes);
+    return {reinterpret_cast<const char*>(part.data()), part.size()};
+  }
+
+  const TableReader& tables_;
+  const Header& header_;
+  HostOffset offset_;
+  std::uint64_t names_bytes_ = 0;
+};
+
+}  // namespace
+
+SnapshotTable read_snapshots(const TableReader& tables, const Header& header) {
+  return SnapshotParser(tables, header).parse();
+}
+
+bool any_incomplete(const SnapshotTable& table) {
+  return std::any_of(table.snapshots.begin(), table.snapshots.end(),
+                     [](const Snapshot& snapshot) { return snapshot.incomplete; });
+}
+
+std::vector<std::byte> completed_table(const TableReader& tables, const Header& header,
+                                       const SnapshotTable& table) {
+  std::vector<std::byte> old(table.bytes);
+  tables.read(header.snapshots_offset, old, "the snapshot table");
+  std::vector<std::byte> made;
+  std::size_t at = 0;
+  for (const Snapshot& snapshot : table.snapshots) {
+    const auto entry = std::span(old).subspan(at);
+    const std::size_t extra = load_big_endian<std::uint32_t>(entry, extra_bytes_field);
+    const std::size_t names = snapshot.id.size() + snapshot.name.size();
+    const std::size_t begin = made.size();
+    const auto append = [&](std::size_t from, std::size_t length) {
+      const auto part = entry.subspan(from, length);
+      made.insert(made.end(), part.begin(), part.end());
+    };
+    append(0, snapshot_fixed_bytes + extra);
+    if (snapshot.incomplete) {
+      made.resize(begin + snapshot_fixed_bytes + least_extra_v3);
+      const auto now = std::span(made).subspan(begin);
+      store_big_endian(now, extra_bytes_field, least_extra_v3);
+      store_big_endian(now, snapshot_fixed_bytes, snapshot.vm_state_size);
+      store_big_endian(now, snapshot_fixed_bytes + 8, snapshot.disk_size);
+    }
+    append(snapshot_fixed_bytes + extra, names);
+    made.resize(io::align_up(made.size(), 8));
+    at += io::align_up(snapshot_fixed_bytes + extra + names, 8);
+  }
+  return made;
+}
+
+const Snapshot* find_snapshot(const std::vector<Snapshot>& snapshots, std::string_view wanted) {
+  for (const auto member : {&Snapshot::id, &Snapshot::name}) {
+    const auto found =
+        std::find_if(snapshots.begin(), snapshots.end(),
+                     [&](const Snapshot& snapshot) { return snapshot.*member == wanted; });
+    if (found != snapshots.end()) return &*found;
+  }
+  return nullptr;
+}
+
+std::vector<HostOffset> load_l1(const TableReader& tables, const Header& header,
+                                const Snapshot& snapshot) {
+  const std::uint64_t needed = header.geometry.l1_entries_for(snapshot.disk_size);
+  const std::uint64_t bytes = std::uint64_t{snapshot.l1_entries} * 8;
+  const std::uint64_t offset = snapshot.l1_offset.value;
+  std::string fault;
+  if (header.geometry.offset_in_cluster(offset) != 0) {
+    fault = "not at a multiple of the cluster size";
+  } else if (bytes > largest_l1_bytes) {
+    fault = fmt::format("larger than {} bytes", largest_l1_bytes);
+  } else if (snapshot.l1_entries < needed) {
+    fault = fmt::format("too small: {} bytes of disk need {} entries", snapshot.disk_size, needed);
+  } else if (offset > tables.file_size() || bytes > tables.file_size() - offset) {
+    fault = "past the end of the file";
+  }
+  if (!fault.empty()) {
+    throw io::Error::format(tables.path(), offset,
+                            fmt::format("the L1 table of {} entries of snapshot {} is {}",
+                                        snapshot.l1_entries, snapshot.id, fault));
+  }
+  return load_l1(tables, header.geometry, snapshot.l1_offset, snapshot.l1_entries);
+}
+
+}  // namespace formats::qcow2

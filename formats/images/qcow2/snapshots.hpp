@@ -1,0 +1,54 @@
+// The internal snapshots of a qcow2 image: at most 65536, in a table of at most 64 MiB. Memory is
+// below four times what is read of that, time linear in it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "formats/images/qcow2/header.hpp"
+#include "formats/images/qcow2/tables.hpp"
+
+namespace formats::qcow2 {
+
+struct Snapshot {
+  std::string id;  // untrusted bytes, as is `name`
+  std::string name;
+  HostOffset l1_offset;  // as the image says: to be checked when the table is used
+  std::uint32_t l1_entries = 0;
+  std::uint64_t disk_size = 0;
+  std::uint64_t vm_state_size = 0;
+  std::uint32_t date_sec = 0;
+  std::uint32_t date_nsec = 0;
+  std::uint64_t vm_clock_nsec = 0;
+  std::optional<std::uint64_t> icount;
+  // An entry of version 3 that does not have its own disk size and the large VM state size, as
+  // programs left them that made version 3 of version 2 (qemu up to 4.1). The disk's size stands
+  // in.
+  bool incomplete = false;
+};
+
+struct SnapshotTable {
+  std::vector<Snapshot> snapshots;
+  std::uint64_t bytes = 0;  // what the table takes in the file
+};
+
+// Throws Error when the table breaks the format's rules or qemu's limits.
+SnapshotTable read_snapshots(const TableReader& tables, const Header& header);
+
+[[nodiscard]] bool any_incomplete(const SnapshotTable& table);
+
+// The bytes of `table`, which was read from there, with every entry completed.
+[[nodiscard]] std::vector<std::byte> completed_table(const TableReader& tables,
+                                                     const Header& header,
+                                                     const SnapshotTable& table);
+
+// The one with this id, else the one with this name.
+const Snapshot* find_snapshot(const std::vector<Snapshot>& snapshots, std::string_view wanted);
+
+// The L1 table of a snapshot, checked as the active one is.
+std::vector<HostOffset> load_l1(const TableReader& tables, const Header& header,
+                                const Snapshot& snapshot);
+
+}  // namespace formats::qcow2

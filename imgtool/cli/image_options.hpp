@@ -1,0 +1,28 @@
+// The options of every command that takes an image.
+#pragma once
+
+#include <optional>
+
+#include "formats/images/image.hpp"
+#include "imgtool/cli/options.hpp"
+
+namespace imgtool {
+
+OptionValue format_into(std::optional<formats::Format>& format);
+
+// -U, for commands that read an image; what they say of it where a lock stops them.
+inline constexpr const char* way_past_lock = " (--force-share reads it as it is, maybe torn)";
+void force_share_option(CommandLine& line, bool& force_share);
+
+// --trust-maps, for commands that look for free space.
+void trust_maps_option(CommandLine& line, bool& trust_maps);
+
+// -f, --follow-references, -l and -U, straight into what open_image() takes, and the exit code for
+// an image that needs the second or the last.
+void image_options(CommandLine& line, formats::OpenOptions& options);
+
+// qemu-img's spelling of --json, so that scripts need no change.
+enum class AnswerFormat : std::uint8_t { human, json };
+void answer_format_option(CommandLine& line, AnswerFormat& output);
+
+}  // namespace imgtool

@@ -1,0 +1,158 @@
+#include "imgtool/jobs/destination.hpp"
+
+#include <cassert>
+#include <cerrno>
+#include <cstdlib>
+#include <optional>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "imgtool/jobs/burn_target.hpp"
+#include "imgtool/jobs/output_path.hpp"
+#include "io/devices/device_usage.hpp"
+#include "io/devices/system_roots.hpp"
+#include "io/error.hpp"
+#include "io/output_file.hpp"
+#include "io/pipe_target.hpp"
+#include "io/task_group.hpp"
+
+namespace imgtool {
+namespace {
+
+class NewFile final : public Destination {
+ public:
+  NewFile(const std::string& path, const DestinationOptions& options)
+      : output_(path, options.replace,
+                options.resume ? io::OutputFile::Start::resume : io::OutputFile::Start::empty,
+                options.mode) {
+    if (!output_.locked()) note_no_locks(path);
+  }
+
+  io::File* file() override { return &output_.file(); }
+  io::Target& start(io::Ring&, const io::StopFlag&) override {
+    std::abort();  // a new file is written through file()
+  }
+  std::string publish(std::uint64_t) override {
+    output_.publish();
+    return "";
+  }
+  void keep_partial(bool keep) override { output_.keep_partial(keep); }
+
+ private:
+  io::OutputFile output_;
+};
+
+class InPlace final : public Destination {
+ public:
+  InPlace(const std::string& path, const std::vector<std::string>& sources,
+          const DestinationOptions& options)
+      : InPlace(path, sources, options, io::DeviceInventory()) {}
+
+  [[nodiscard]] std::vector<std::string> disks() const override {
+    if (!target_.device()) return {};
+    return {target_.description()};
+  }
+  [[nodiscard]] std::vector<io::QueueLimits> queues() const override {
+    if (!target_.device()) return {};
+    return {target_.queue()};
+  }
+  io::Target& start(io::Ring& ring, const io::StopFlag&) override {
+    assert(!medium_);
+    ring_ = &ring;
+    medium_ = target_.start(ring);
+    return medium_->target();
+  }
+  std::string publish(std::uint64_t size) override {
+    assert(medium_ != nullptr);
+    io::run_task(*ring_, medium_->target().flush());
+    return medium_->finish(size);
+  }
+
+ private:
+  InPlace(const std::string& path, const std::vector<std::string>& sources,
+          const DestinationOptions& options, const io::DeviceInventory& inventory)
+      : target_(path, sources, io::DeviceUsage(inventory), burn_options(options)) {}
+
+  static BurnTargetOptions burn_options(const DestinationOptions& options) {
+    BurnTargetOptions burn;
+    burn.image_size = options.size;
+    burn.overwrite_files = true;
+    burn.starts_as_zeros = options.starts_as_zeros;
+    return burn;
+  }
+
+  BurnTarget target_;
+  std::unique_ptr<BurnMedium> medium_;  // once it is started
+  io::Ring* ring_ = nullptr;
+};
+
+class StandardOutput final : public Destination {
+ public:
+  StandardOutput() : pipe_(open_it()) {}
+
+  io::Target& start(io::Ring& ring, const io::StopFlag& stop) override {
+    assert(!target_);
+    ring_ = &ring;
+    target_.emplace(ring, pipe_, stop);
+    return *target_;
+  }
+  std::string publish(std::uint64_t) override {
+    assert(target_.has_value());
+    io::run_task(*ring_, target_->flush());
+    if (pipe_.status().kind == io::FileKind::regular) pipe_.sync();
+    return "";
+  }
+
+ private:
+  static io::File open_it() {
+    if (isatty(STDOUT_FILENO) != 0) {
+      throw io::Error::refusal("standard output",
+                               "is a terminal; redirect the image to a file or a pipe");
+    }
+    // A pipe is opened anew, to be non-blocking for us and not for others who have it open.
+    struct stat found {};
+    const bool pipe = fstat(STDOUT_FILENO, &found) == 0 && S_ISFIFO(found.st_mode);
+    int fd = pipe ? open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC) : -1;
+    if (fd < 0) fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    if (fd < 0) throw io::Error::system("open", "standard output", errno);
+    return {io::FileDescriptor(fd), "standard output"};
+  }
+
+  io::File pipe_;
+  io::Ring* ring_ = nullptr;
+  std::optional<io::PipeTarget> target_;
+};
+
+void refuse_too_small(const std::string& path, std::uint64_t has, std::uint64_t needs) {
+  if (has >= needs) return;
+  throw io::Error::refusal(
+      path, fmt::format("is too small: the disk has {} bytes, this file {}; {} bytes are missing",
+                        needs, has, needs - has));
+}
+
+}  // namespace
+
+std::unique_ptr<Destination> open_destination(const std::string& path,
+                                              const std::vector<std::string>& sources,
+                                              const DestinationOptions& options) {
+  if (path == "-") return std::make_unique<StandardOutput>();
+  const bool exists = io::exists(path);
+  if (options.in_place && !exists) {
+    throw io::Error::refusal(path, "does not exist, and -n makes no file");
+  }
+  const io::FileStatus status = exists ? io::status_of(path) : io::FileStatus{};
+  if (status.kind == io::FileKind::block_device || options.in_place) {
+    if (status.kind == io::FileKind::regular) {
+      refuse_too_small(path, status.size, options.size.value_or(0));
+    }
+    return std::make_unique<InPlace>(path, sources, options);
+  }
+  const io::DeviceInventory inventory;
+  check_output_path(path, sources, io::DeviceUsage(inventory));
+  return std::make_unique<NewFile>(path, options);
+}
+
+}  // namespace imgtool

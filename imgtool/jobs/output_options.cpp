@@ -1,0 +1,83 @@
+#include "imgtool/jobs/output_options.hpp"
+
+#include <algorithm>
+#include <thread>
+
+namespace imgtool {
+namespace {
+
+using formats::Format;
+using formats::qcow2::Compression;
+
+constexpr unsigned most_threads = 256;
+
+const Choices<Format>& plain_formats() {
+  static const Choices<Format> names = {{"raw", Format::raw}, {"qcow2", Format::qcow2}};
+  return names;
+}
+
+}  // namespace
+
+const Choices<Compression>& codec_names() {
+  static const Choices<Compression> names = {{"zlib", Compression::deflate},
+                                             {"zstd", Compression::zstd}};
+  return names;
+}
+
+std::string creation_keys(const OutputOptions& options) {
+  std::string keys =
+      "compat, cluster_size, compression_type, preallocation, refcount_bits, extended_l2, "
+      "lazy_refcounts";
+  if (options.takes_backing) keys += ", backing_file, backing_fmt";
+  return keys;
+}
+
+OptionValue threads_into(unsigned& threads) {
+  threads = std::clamp(std::thread::hardware_concurrency(), 1U, most_threads);
+  OptionValue value = count_into(threads, 1, most_threads);
+  value.default_text = "one per core";
+  return value;
+}
+
+OptionValue output_format_into(std::optional<Format>& format) {
+  return choice_into(format, plain_formats());
+}
+
+void new_image_options(CommandLine& line, OutputOptions& options) {
+  Choices<Format> formats = plain_formats();
+  for (const Format stream : {Format::zst, Format::gz, Format::xz}) {
+    formats.emplace_back(formats::name_of(stream), stream);
+  }
+  line.option("output-format,O", choice_into(options.format, std::move(formats)),
+              "format of the output (default: by its suffix, else raw)");
+  line.option("compress,c", flag_into(options.compress), "compress it; zst, gz and xz always are");
+  line.option("codec", choice_into(options.codec, codec_names()),
+              "how to compress qcow2 (default: zlib)");
+  line.option(
+      "level", count_into(options.level, 1, 19),
+      "how hard: 1 to 12 of zlib (default 5) and gz (6), 1 to 19 of zstd and zst (3), 1 to 9 "
+      "of xz (6)");
+  OptionValue window;
+  window.placeholder = "4K|32K";
+  window.default_text = "32K";
+  window.set = [&options](const std::string& word) {
+    options.small_window = chosen<bool>(word, {{"4K", true}, {"32K", false}});
+  };
+  line.option("deflate-window", window,
+              "4K is what qemu itself writes: larger files, for readers that know no other");
+  creation_option(line, options);
+}
+
+void creation_option(CommandLine& line, OutputOptions& options) {
+  line.option(",o", texts_into(options.creation, "KEY=VALUE,..."),
+              "as qemu-img: " + creation_keys(options));
+}
+
+void backing_options(CommandLine& line, OutputOptions& options) {
+  line.option("backing,B", text_into(options.backing, "BASE"),
+              "store only what differs from this image, and name it as the backing file");
+  line.option("backing-format,F", output_format_into(options.backing_format),
+              "format of BASE (default: its content decides)");
+}
+
+}  // namespace imgtool

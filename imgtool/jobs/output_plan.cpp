@@ -1,0 +1,248 @@
+#include "imgtool/jobs/output_plan.hpp"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cassert>
+#include <string_view>
+
+#include <fmt/format.h>
+
+#include "formats/images/streams/encoder.hpp"
+#include "imgtool/jobs/output_suffix.hpp"
+#include "imgtool/terminal/usage_error.hpp"
+
+namespace imgtool {
+namespace {
+
+using formats::Format;
+using formats::qcow2::Codec;
+using formats::qcow2::Compression;
+using formats::qcow2::Preallocation;
+
+bool switch_of(const std::string& word) {
+  return chosen<bool>(word, {{"on", true}, {"off", false}, {"true", true}, {"false", false}});
+}
+
+// Sets what -o says, one key at a time.
+class CreationOptions {
+ public:
+  CreationOptions(OutputPlan& plan, OutputOptions& options) : plan_(plan), options_(options) {}
+
+  void take(std::string_view list) {
+    while (!list.empty()) {
+      const auto end = std::min(list.find(','), list.size());
+      take_one(std::string(list.substr(0, end)));
+      list.remove_prefix(std::min(end + 1, list.size()));
+    }
+  }
+
+ private:
+  void take_one(const std::string& pair) {
+    const auto equals = pair.find('=');
+    const std::string key = pair.substr(0, equals);
+    if (equals == std::string::npos || key.empty()) {
+      throw UsageError(fmt::format("-o: '{}' is not key=value", pair));
+    }
+    try {
+      set(key, pair.substr(equals + 1));
+    } catch (const UsageError& error) {
+      throw UsageError(fmt::format("-o {}: {}", key, error.what()));
+    }
+  }
+
+  void set(const std::string& key, const std::string& value) {
+    if (key == "preallocation" && !formats::is_stream(plan_.format)) {
+      plan_.preallocation = chosen<Preallocation>(value, {{"off", Preallocation::off},
+                                                          {"metadata", Preallocation::metadata},
+                                                          {"falloc", Preallocation::falloc},
+                                                          {"full", Preallocation::full}});
+      return;
+    }
+    if (plan_.format != Format::qcow2) {
+      throw UsageError(
+          fmt::format("is no option of {}, which has {}", formats::name_of(plan_.format),
+                      formats::is_stream(plan_.format) ? "none" : "only preallocation"));
+    }
+    set_qcow2(key, value);
+  }
+
+  void set_qcow2(const std::string& key, const std::string& value) {
+    formats::qcow2::CreateOptions& create = plan_.create;
+    if (key == "compat") {
+      create.version =
+          chosen<std::uint32_t>(value, {{"0.10", 2}, {"1.1", 3}, {"v2", 2}, {"v3", 3}});
+    } else if (key == "cluster_size") {
+      const std::uint64_t size = parse_size(value);
+      if (!std::has_single_bit(size) || size < 512 || size > 2 * io::MiB) {
+        throw UsageError("has to be a power of two from 512 to 2M");
+      }
+      create.geometry.cluster_bits = static_cast<std::uint32_t>(std::countr_zero(size));
+    } else if (key == "refcount_bits") {
+      create.refcount_bits = static_cast<std::uint32_t>(parse_count(value, 1, 64));
+    } else if (key == "compression_type") {
+      const Compression type = chosen<Compression>(value, codec_names());
+      if (options_.codec && *options_.codec != type) throw UsageError("says other than --codec");
+      options_.codec = type;
+    } else if (key == "extended_l2") {
+      create.geometry.extended_l2 = switch_of(value);
+    } else if (key == "lazy_refcounts") {
+      create.lazy_refcounts = switch_of(value);
+    } else if (key == "backing_file" && options_.takes_backing) {
+      if (options_.backing && *options_.backing != value) throw UsageError("says other than -B");
+      options_.backing = value;
+    } else if (key == "backing_fmt" && options_.takes_backing) {
+      options_.backing_format =
+          chosen<Format>(value, {{"raw", Format::raw}, {"qcow2", Format::qcow2}});
+    } else {
+      throw UsageError("is not known here; there are " + creation_keys(options_));
+    }
+  }
+
+  OutputPlan& plan_;
+  OutputOptions& options_;
+};
+
+struct StreamKind {
+  Format format;
+  std::optional<Compression> codec;  // the name by which --codec may say the same
+  const char* codec_name;
+  int usual_level;
+  int highest_level;
+};
+
+constexpr std::array<StreamKind, 3> streams = {{
+    {Format::zst, Compression::zstd, "zstd", 3, 19},
+    {Format::gz, Compression::deflate, "zlib", 6, formats::streams::highest_gzip_level},
+    {Format::xz, std::nullopt, "lzma", 6, formats::streams::highest_xz_level},
+}};
+
+// A stream is compressed, whether -c says so or not.
+void plan_stream(const OutputOptions& options, OutputPlan& plan) {
+  const StreamKind& kind = *std::ranges::find(streams, plan.format, &StreamKind::format);
+  const auto name = formats::name_of(plan.format);
+  if (options.codec && options.codec != kind.codec) {
+    throw UsageError(fmt::format("--codec: a {} file knows only {}", name, kind.codec_name));
+  }
+  if (options.small_window) throw UsageError("--deflate-window is for qcow2");
+  plan.stream_level =
+      static_cast<int>(options.level.value_or(static_cast<unsigned>(kind.usual_level)));
+  if (plan.stream_level > kind.highest_level) {
+    throw UsageError(fmt::format("--level {}: the highest level of {} is {}", plan.stream_level,
+                                 name, kind.highest_level));
+  }
+}
+
+void plan_compression(const OutputOptions& options, OutputPlan& plan) {
+  if (formats::is_stream(plan.format)) {
+    plan_stream(options, plan);
+    return;
+  }
+  if (options.codec) plan.create.compression = *options.codec;
+  if (!options.compress) {
+    if (options.level) throw UsageError("--level needs -c");
+    if (options.small_window) throw UsageError("--deflate-window needs -c");
+    if (options.codec && plan.format == Format::raw) throw UsageError("--codec needs -c");
+    return;
+  }
+  if (plan.format == Format::raw) {
+    throw UsageError("-c: raw images cannot be compressed; use -O qcow2, zst, gz or xz");
+  }
+  Codec codec;
+  codec.type = plan.create.compression;
+  codec.small_window = options.small_window;
+  if (codec.small_window && codec.type != Compression::deflate) {
+    throw UsageError("--deflate-window is for --codec zlib");
+  }
+  codec.level = static_cast<int>(
+      options.level.value_or(static_cast<unsigned>(formats::qcow2::default_level(codec.type))));
+  if (codec.level > formats::qcow2::highest_level(codec)) {
+    throw UsageError(fmt::format("--level {}: the highest level here is {}", codec.level,
+                                 formats::qcow2::highest_level(codec)));
+  }
+  plan.codec = codec;
+}
+
+void check_agreement(const OutputOptions& options, const OutputPlan& plan,
+                     std::optional<std::uint64_t> size) {
+  if (plan.codec && plan.preallocation != Preallocation::off) {
+    throw UsageError("-o preallocation and -c exclude each other");
+  }
+  if (plan.format == Format::raw && plan.preallocation == Preallocation::metadata) {
+    throw UsageError("-o preallocation: raw images have no metadata; use falloc or full");
+  }
+  if (plan.preallocation != Preallocation::off && !size) {
+    throw UsageError("-o preallocation needs a source that tells its size");
+  }
+  if (options.target_is_zero && !options.existing) {
+    throw UsageError("--target-is-zero needs -n");
+  }
+  if (options.smallest_hole != OutputOptions().smallest_hole &&
+      (plan.format != Format::raw || options.existing)) {
+    throw UsageError("-S: only new raw images have holes");
+  }
+  const bool goes_to_a_pipe =
+      plan.format == Format::raw || plan.format == Format::gz || plan.format == Format::xz;
+  if (plan.path == "-" && (!goes_to_a_pipe || options.existing)) {
+    throw UsageError("only a new raw, gz or xz image can go to standard output");
+  }
+  if (options.existing && (!options.creation.empty() || plan.codec)) {
+    throw UsageError("-n: the target is there already, so -o and -c have nothing to say");
+  }
+}
+
+// The options with what -o adds to them, and the plan as far as it follows from them alone.
+struct Draft {
+  OutputOptions options;
+  OutputPlan plan;
+};
+
+Draft understand(const OutputOptions& options, const std::string& path) {
+  Draft draft{options, {}};
+  draft.plan.path = path;
+  draft.plan.format =
+      options.format ? *options.format : format_by_suffix(path, options.default_format);
+  draft.plan.format_stated = options.format.has_value();
+  CreationOptions creation(draft.plan, draft.options);
+  for (const std::string& list : options.creation) creation.take(list);
+  if (draft.options.backing && draft.plan.format != Format::qcow2) {
+    throw UsageError("-B: only qcow2 images have a backing file");
+  }
+  if (draft.options.backing_format && !draft.options.backing) throw UsageError("-F needs -B");
+  return draft;
+}
+
+}  // namespace
+
+std::optional<BackingChoice> backing_choice(const OutputOptions& options, const std::string& path) {
+  const OutputOptions understood = understand(options, path).options;
+  if (!understood.backing) return std::nullopt;
+  return BackingChoice{*understood.backing, understood.backing_format};
+}
+
+OutputPlan plan_output(const OutputOptions& options, const std::string& path,
+                       std::optional<std::uint64_t> size,
+                       const std::optional<BackingReference>& backing) {
+  auto [understood, plan] = understand(options, path);
+  assert(understood.backing.has_value() == backing.has_value());
+  plan_compression(understood, plan);
+  plan.smallest_hole = options.smallest_hole;
+  plan.existing = options.existing;
+  plan.target_is_zero = options.target_is_zero;
+  plan.force = options.force;
+  plan.resume = options.resume;
+  plan.mode = options.mode;
+  plan.create.preallocation = plan.preallocation;
+  if (backing) {
+    plan.create.backing_file = backing->name;
+    plan.create.backing_format = formats::name_of(backing->format);
+  }
+  check_agreement(understood, plan, size);
+  if (plan.format == Format::qcow2) {
+    const std::string fault = formats::qcow2::fault_of(plan.create, size.value_or(0));
+    if (!fault.empty()) throw UsageError(fault);
+  }
+  return plan;
+}
+
+}  // namespace imgtool

@@ -1,0 +1,138 @@
+"""convert and capture write gz and xz: what every tool reads, the same bytes for any threads."""
+import gzip
+import lzma
+import os
+import signal
+import time
+
+from imgtool_testing import (KiB, MiB, TestCase, check, engines, main, random_bytes, requires,
+                             requires_root)
+from resume_testing import PROMPT_S
+
+FORMATS = ("gz", "xz")
+OPEN = {"gz": gzip.open, "xz": lzma.open}
+TEST = {"gz": ["gzip", "-t"], "xz": ["xz", "-t"]}
+
+
+def content_of(path, kind):
+    with OPEN[kind](path) as file:
+        return file.read()
+
+
+@requires("gzip", "xz")
+class Streams(TestCase):
+    def image(self):
+        """Three blocks of xz and five of gz, with data at their ends; dense data makes xz slow."""
+        return self.sparse_image(17 * MiB + 700, {MiB: 100 * KiB, 8 * MiB - 4096: 8192,
+                                                  12 * MiB: 50000, 17 * MiB: 700})
+
+    def test_every_tool_reads_them(self):
+        """Whole blocks and odd ends, data and zeros at both, more than one block of each."""
+        images = {"one byte": self.dense_image(1), "dense": self.dense_image(300 * KiB + 513),
+                  "some of each": self.image(),
+                  "zeros": self.zero_image(20 * MiB + 5),
+                  "zeros at the end": self.sparse_image(18 * MiB + 1, {MiB: 4096})}
+        for kind in FORMATS:
+            for name, image in images.items():
+                with self.subTest(kind, image=name):
+                    out = self.path(f"{name} out.{kind}")
+                    self.imgtool_ok("convert", "--level=1", image, out)
+                    check(*TEST[kind], out)
+                    self.assertEqual(content_of(out, kind), image.read_bytes())
+                    hashes = [self.imgtool_ok("hash", path).out.split()[0] for path in (image, out)]
+                    self.assertEqual(*hashes)
+                    out.unlink()
+
+    def test_the_same_bytes_whatever_the_threads_and_however_it_arrives(self):
+        image = self.image()
+        for kind in FORMATS:
+            first = None
+            with open(image, "rb") as stream:
+                ways = [(["convert", f"--threads={threads}", f"--io-engine={engine}", image], b"")
+                        for threads, engine in zip((1, 3), 2 * engines())]
+                ways += [(["convert", "-"], stream), (["capture", image], b"")]
+                for args, source in ways:
+                    out = self.path(f"out{self.names}.{kind}")
+                    self.imgtool_ok(*args, out, "--level=1", input=source)
+                    first = first or out.read_bytes()
+                    self.assertEqual(out.read_bytes(), first, args)
+            piped = self.imgtool_ok("convert", "-O", kind, "--level=1", image, "-")
+            self.assertEqual(piped.out_bytes, first)
+            self.assertEqual(content_of(out, kind), image.read_bytes())
+
+    def test_xz_decodes_the_blocks_side_by_side(self):
+        out = self.path("out.xz")
+        self.imgtool_ok("convert", "--level=1", self.image(), out)
+        rows = [line.split() for line in check("xz", "--robot", "--list", "-vv", out).splitlines()]
+        blocks = [row for row in rows if row[0] == "block"]
+        self.assertEqual([int(row[7]) for row in blocks], [8 * MiB, 8 * MiB, MiB + 700])
+        self.assertTrue(all(row[12] == "cu" for row in blocks), blocks)
+
+    def test_levels(self):
+        text = self.path()
+        pairs = zip(random_bytes(90000), random_bytes(90000, 3))
+        text.write_bytes(b"".join(b"%d %d\n" % pair for pair in pairs))
+        for kind, levels in (("gz", (1, 6, 12)), ("xz", (1, 6, 9))):
+            sizes = []
+            for level in levels:
+                out = self.path(f"{level}.{kind}")
+                self.imgtool_ok("convert", f"--level={level}", text, out)
+                self.assertEqual(content_of(out, kind), text.read_bytes())
+                sizes.append(os.path.getsize(out))
+            self.assertGreater(sizes[0], min(sizes[1:]), kind)
+            self.assertEqual(len(set(sizes)), 3, sizes)
+            usual = self.path(f"usual.{kind}")
+            self.imgtool_ok("convert", text, usual)
+            self.assertEqual(usual.read_bytes(), self.path(f"6.{kind}").read_bytes())
+
+    def test_wrong_usage(self):
+        image = self.dense_image(4096)
+        for args in (["convert", "--codec=zstd", image, "x.gz"],
+                     ["convert", "--codec=zlib", image, "x.xz"],
+                     ["convert", "--level=10", image, "x.xz"],
+                     ["convert", "--level=13", image, "x.gz"],
+                     ["convert", "-o", "cluster_size=64K", image, "x.gz"], ["create", "x.xz", "1M"],
+                     ["convert", "-O", "zst", image, "-"], ["measure", "-O", "xz", image]):
+            result = self.imgtool(*args, cwd=self.dir)
+            self.assertEqual(result.code, 2, f"\n{result!r}")
+            self.assertEqual(list(self.dir.glob("x.*")), [])
+        self.assert_refused(self.imgtool("convert", image, "x.tar.gz", cwd=self.dir), "tar")
+
+    def test_measure_of_gz_is_about_right(self):
+        image, out = self.half_sparse_image(12 * MiB), self.path("out.gz")
+        self.imgtool_ok("convert", image, out)
+        told = self.imgtool_ok("measure", "-O", "gz", image, "--json").json["required"]
+        self.assertLessEqual(os.path.getsize(out), told * 1.02)
+        self.assertGreater(os.path.getsize(out), told * 0.9)
+
+    def test_a_stop_is_prompt_and_leaves_nothing(self):
+        image = self.dense_image(64 * MiB)
+        for kind in FORMATS:
+            out = self.path(f"out.{kind}")
+            job = self.job("convert", "--level=9", image, out)
+            job.wait_for("write")
+            time.sleep(0.5)
+            began = time.monotonic()
+            job.signal(signal.SIGINT)
+            self.assertEqual(job.finish().code, 130)
+            self.assertLess(time.monotonic() - began, PROMPT_S)
+            self.assertEqual(list(self.dir.glob("out*")), [])
+
+    @requires_root
+    def test_a_full_disk_leaves_nothing(self):
+        image, place = self.dense_image(8 * MiB), self.tmpfs(2 * MiB)
+        for kind in FORMATS:
+            result = self.imgtool("convert", "--level=1", image, place / f"out.{kind}")
+            self.assertIn(result.code, (1, 3), f"\n{result!r}")
+            self.assertEqual(list(place.iterdir()), [])
+
+    def test_a_pipe_that_ends(self):
+        process = self.start_imgtool("convert", "-O", "xz", "--level=1",
+                                     self.dense_image(16 * MiB), "-")
+        process.stdout.read(10)
+        process.stdout.close()
+        self.assertEqual(process.wait(60), 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""Contents for the scenarios, and qemu-img's word about images. imgtool is not asked about its own
+work.
+"""
+import hashlib
+import json
+import pathlib
+import random
+import subprocess
+import threading
+
+KiB = 1024
+MiB = 1024 * KiB
+
+
+def noise(size, seed):
+    return random.Random(seed).randbytes(size)
+
+
+def text(size, seed):
+    """Compresses well."""
+    return bytes(byte & 0x13 for byte in noise(size, seed))
+
+
+def check(*args):
+    return subprocess.run([str(arg) for arg in args], check=True, capture_output=True).stdout
+
+
+def is_mixed_of(data, *others):
+    """Each sector is that of one of the others, at the same place."""
+    return all(any(data[at:at + 512] == other[at:at + 512] for other in others)
+               for at in range(0, len(data), 512))
+
+
+class Judge:
+    """qemu-img's word about qcow2 images, asked once for each content."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self._known = {}
+        self._lock = threading.Lock()
+
+    def _ask(self, what, data, ask):
+        key = what, hashlib.sha256(data).digest()
+        if key not in self._known:
+            path = self.folder / f"judged-{threading.get_ident()}"
+            path.write_bytes(data)
+            answer = ask(path)
+            with self._lock:
+                self._known[key] = answer
+        return self._known[key]
+
+    def disk(self, data):
+        """The content of the disk that the image holds; None where qemu cannot read it."""
+        return self._ask("disk", data, self._convert)
+
+    @staticmethod
+    def _convert(path):
+        raw = pathlib.Path(f"{path}.raw")
+        done = subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw],
+                              capture_output=True, check=False)
+        return raw.read_bytes() if done.returncode == 0 else None
+
+    def health(self, data):
+        """Corruptions and leaks; None where qemu-img cannot check the image."""
+        return self._ask("health", data, self._check)
+
+    @staticmethod
+    def _check(path):
+        done = subprocess.run(["qemu-img", "check", "-f", "qcow2", "--output=json", path],
+                              capture_output=True, check=False)
+        try:
+            found = json.loads(done.stdout)
+        except ValueError:
+            return None
+        if found.get("check-errors", 0) > 0:
+            return None
+        return found.get("corruptions", 0), found.get("leaks", 0)
+
+
+def qcow2_image(folder, disk, *options, size=None):
+    """An image that qemu-img makes of `disk`, which may be larger."""
+    raw, image = folder / "made.img", folder / "made.qcow2"
+    raw.write_bytes(disk)
+    check("qemu-img", "convert", "-f", "raw", "-O", "qcow2", *options, raw, image)
+    if size is not None:
+        check("qemu-img", "resize", "-q", image, size)
+    return image.read_bytes()
