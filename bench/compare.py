@@ -19,7 +19,7 @@ from typing import Iterator
 import cases
 from harness import report
 from harness.runner import Results, Rules, run_case, say
-from harness.workshop import BenchError, Workshop
+from harness.testbed import BenchError, Testbed
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ONE_AT_A_TIME = "/run/lock/imgtool-bench"
@@ -103,10 +103,10 @@ def main() -> int:
     status = 0
     try:
         imgtool = find_imgtool(options.imgtool)
-        with only_bench(), Workshop(options.work_dir.resolve(), options.size, imgtool) as workshop:
+        with only_bench(), Testbed(options.work_dir.resolve(), options.size, imgtool) as testbed:
             for name in options.case or cases.ALL:
                 try:
-                    finished.append(run_case(cases.ALL[name], workshop, rules))
+                    finished.append(run_case(cases.ALL[name], testbed, rules))
                     show(finished[-1])
                 except BenchError as error:
                     say(f"bench: case {name} left out: {error}")

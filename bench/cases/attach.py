@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.contest import Case, Contender, Places
 from harness.goals import result_is_right, wall_within
-from harness.workshop import MIB, BenchError, Workshop, run
+from harness.testbed import MIB, BenchError, Testbed, run
 
 IMGTOOL = "imgtool attach"
 VIRSH = "virsh attach-disk"
@@ -24,23 +24,23 @@ def libvirt() -> object:
     return libvirt_testing.Libvirt.shared()
 
 
-def setup(workshop: Workshop) -> Places:
+def setup(testbed: Testbed) -> Places:
     try:
         daemon = libvirt()
     except OSError as error:  # no libvirtd, no unshare ...
         raise BenchError(f"no libvirtd of our own: {error}") from error
     for number in range(NEIGHBOURS):
         name = f"neighbour{number}"
-        disk = workshop.file(f"{name}.img")
+        disk = testbed.file(f"{name}.img")
         run("truncate", "-s", 64 * MIB, disk)
         xml = f"<disk type='file'><source file='{disk}'/><target dev='sda' bus='scsi'/></disk>"
         daemon.define(name, disks=xml)
     daemon.define(GUEST, ports=0)
     daemon.virsh("start", GUEST)
-    image = workshop.file("disk.img")
+    image = testbed.file("disk.img")
     run("truncate", "-s", 64 * MIB, image)
     return {
-        "imgtool": workshop.imgtool,
+        "imgtool": testbed.imgtool,
         "size": 64 * MIB,
         "uri": daemon.uri,
         "guest": GUEST,

@@ -12,8 +12,8 @@ from harness.goals import (
     wall_within,
     wall_within_sum,
 )
-from harness.workshop import (
-    Workshop,
+from harness.testbed import (
+    Testbed,
     fill_with_stale_data,
     is_fully_allocated,
     run,
@@ -57,20 +57,20 @@ IMGTOOL = Contender(BURN, "{imgtool} burn --yes --verify=none {image} {target}")
 
 
 def disk_with(image_name: str, with_bmap: bool = False):
-    """A setup: the named image of the workshop, and a disk on the same file system."""
+    """A setup: the named image of the testbed, and a disk on the same file system."""
 
-    def setup(workshop: Workshop) -> Places:
-        image = getattr(workshop, image_name)(workshop.size)
-        backing = workshop.file("target.backing")
+    def setup(testbed: Testbed) -> Places:
+        image = getattr(testbed, image_name)(testbed.size)
+        backing = testbed.file("target.backing")
         places: Places = {
-            "imgtool": workshop.imgtool,
+            "imgtool": testbed.imgtool,
             "image": image,
-            "size": workshop.size,
+            "size": testbed.size,
             "backing": backing,
-            "target": workshop.loop(backing, workshop.size),
+            "target": testbed.loop(backing, testbed.size),
         }
         if with_bmap:
-            places["bmap"] = workshop.file("image.bmap")
+            places["bmap"] = testbed.file("image.bmap")
             run("bmaptool", "-q", "create", "-o", places["bmap"], image)
         return places
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cases import fio
 from harness.contest import Case, Contender, Places
 from harness.goals import no_slower_than_any, peak_within, result_is_right
-from harness.workshop import Workshop, allocated_bytes, differences, run
+from harness.testbed import Testbed, allocated_bytes, differences, run
 
 CAPTURE = "imgtool capture"
 NBDCOPY = "nbdcopy --flush"
@@ -14,17 +14,17 @@ QEMU_DIRECT = "qemu-img -W -m16 -t/-T none"
 DD_SPARSE = "dd bs=1M direct, conv=sparse"
 
 
-def setup(workshop: Workshop) -> Places:
-    image = workshop.half_sparse_image(workshop.size)
-    backing = workshop.file("disk.backing")
+def setup(testbed: Testbed) -> Places:
+    image = testbed.half_sparse_image(testbed.size)
+    backing = testbed.file("disk.backing")
     run("dd", f"if={image}", f"of={backing}", "bs=16M", "conv=fsync")  # its holes become zeros
     return {
-        "imgtool": workshop.imgtool,
+        "imgtool": testbed.imgtool,
         "image": image,
-        "size": workshop.size,
+        "size": testbed.size,
         "data_size": allocated_bytes(image),
-        "disk": workshop.loop_over(backing),
-        "out": workshop.file("captured.img"),
+        "disk": testbed.loop_over(backing),
+        "out": testbed.file("captured.img"),
     }
 
 

@@ -15,7 +15,7 @@ from harness.goals import (
     smaller_than,
     wall_within,
 )
-from harness.workshop import MIB, Workshop, run
+from harness.testbed import MIB, Testbed, run
 
 OURS = "imgtool convert"
 QEMU = "qemu-img"
@@ -39,26 +39,26 @@ def files_of_usr(room: int) -> list[str]:
     return names
 
 
-def filled_from_usr(workshop: Workshop) -> Places:
+def filled_from_usr(testbed: Testbed) -> Places:
     """An ext4 file system that holds as much of /usr as fits; its free space is a hole."""
-    image = workshop.file("usr.img")
-    tree = workshop.file("tree")
+    image = testbed.file("usr.img")
+    tree = testbed.file("tree")
     tree.mkdir()
-    workshop._case.callback(shutil.rmtree, tree, True)
-    names = files_of_usr(int(workshop.size * 0.85))
+    testbed._case.callback(shutil.rmtree, tree, True)
+    names = files_of_usr(int(testbed.size * 0.85))
     subprocess.run(
         f"tar -C / -cf - --files-from=- 2>/dev/null | tar -C {tree} -xf -", shell=True,
         input="\n".join(names), text=True, check=True,
     )
-    run("mkfs.ext4", "-q", "-d", tree, image, f"{workshop.size >> 10}k")
+    run("mkfs.ext4", "-q", "-d", tree, image, f"{testbed.size >> 10}k")
     shutil.rmtree(tree)
-    return {"imgtool": workshop.imgtool, "image": image, "size": workshop.size,
-            "out": workshop.file("out.img"), "packed": workshop.file("packed.qcow2")}
+    return {"imgtool": testbed.imgtool, "image": image, "size": testbed.size,
+            "out": testbed.file("out.img"), "packed": testbed.file("packed.qcow2")}
 
 
 def packed_by(codec: str):
-    def setup(workshop: Workshop) -> Places:
-        places = filled_from_usr(workshop)
+    def setup(testbed: Testbed) -> Places:
+        places = filled_from_usr(testbed)
         run("qemu-img", "convert", "-c", "-W", "-m", 16, "-f", "raw", "-O", "qcow2",
             "-o", f"compression_type={codec}", places["image"], places["packed"])
         return places

@@ -5,17 +5,17 @@ from __future__ import annotations
 from cases.burn import disk_with, stale_before_first_run
 from harness.contest import Case, Contender, Places
 from harness.goals import result_is_right, wall_seconds_within, wall_within
-from harness.workshop import Workshop, run
+from harness.testbed import Testbed, run
 
 OFF = "imgtool burn, digests off"
 ON = "imgtool burn, xxh3 checked"
 SHA = "imgtool burn, sha256 checked"
 
 
-def disk_and_known_digests(workshop: Workshop) -> Places:
-    places = disk_with("dense_image")(workshop)
+def disk_and_known_digests(testbed: Testbed) -> Places:
+    places = disk_with("dense_image")(testbed)
     for algorithm in ("xxh3", "sha256"):
-        answer = run(workshop.imgtool, "hash", "--algorithm", algorithm, places["image"])
+        answer = run(testbed.imgtool, "hash", "--algorithm", algorithm, places["image"])
         places[algorithm] = answer.split()[0]
     return places
 
@@ -40,9 +40,9 @@ DIGESTS = Case(
 )
 
 
-def image_only(workshop: Workshop) -> Places:
-    image = workshop.dense_image(workshop.size)
-    return {"imgtool": workshop.imgtool, "image": image, "size": workshop.size}
+def image_only(testbed: Testbed) -> Places:
+    image = testbed.dense_image(testbed.size)
+    return {"imgtool": testbed.imgtool, "image": image, "size": testbed.size}
 
 
 HASH = Case(
@@ -60,13 +60,13 @@ HASH = Case(
 )
 
 
-def tiny_image(workshop: Workshop) -> Places:
+def tiny_image(testbed: Testbed) -> Places:
     size = 4096
     return {
-        "imgtool": workshop.imgtool,
-        "image": workshop.dense_image(size),
+        "imgtool": testbed.imgtool,
+        "image": testbed.dense_image(size),
         "size": size,
-        "target": workshop.file("tiny.out"),
+        "target": testbed.file("tiny.out"),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cases import fio
 from harness.contest import Case, Contender, Places
 from harness.goals import peak_within, reads_once, result_is_right, wall_within_extreme
-from harness.workshop import MIB, Workshop, fill_with_stale_data, memory_available
+from harness.testbed import MIB, Testbed, fill_with_stale_data, memory_available
 
 COUNT = 4
 NAMES = tuple(f"target{number}" for number in range(COUNT))
@@ -14,17 +14,17 @@ ALL = f"imgtool burn, {COUNT} targets"
 SINGLES = tuple(f"imgtool burn, only {name}" for name in NAMES)
 
 
-def setup(workshop: Workshop) -> Places:
-    size = min(workshop.size, memory_available() // (2 * COUNT) // (256 * MIB) * 256 * MIB)
-    directory = workshop.memory_directory("memory", COUNT * size)
+def setup(testbed: Testbed) -> Places:
+    size = min(testbed.size, memory_available() // (2 * COUNT) // (256 * MIB) * 256 * MIB)
+    directory = testbed.memory_directory("memory", COUNT * size)
     places: Places = {
-        "imgtool": workshop.imgtool,
-        "image": workshop.dense_image(size),
+        "imgtool": testbed.imgtool,
+        "image": testbed.dense_image(size),
         "size": size,
     }
     for name in NAMES:
         places[f"{name}_backing"] = directory / name
-        places[name] = workshop.loop(directory / name, size)
+        places[name] = testbed.loop(directory / name, size)
     return places
 
 

@@ -18,7 +18,7 @@ from harness.goals import (
     wall_seconds_within,
     wall_within,
 )
-from harness.workshop import GIB, MIB, Workshop, run
+from harness.testbed import GIB, MIB, Testbed, run
 
 IN_USE = 0.6
 GARBAGE = 1.5 / 16
@@ -53,10 +53,10 @@ def fill(folder: Path) -> None:
     os.sync()
 
 
-def worn_image(workshop: Workshop) -> Path:
-    image = workshop.file("disk.img")
-    folder = workshop.file("mounted")
-    run("truncate", "-s", workshop.size, image)
+def worn_image(testbed: Testbed) -> Path:
+    image = testbed.file("disk.img")
+    folder = testbed.file("mounted")
+    run("truncate", "-s", testbed.size, image)
     run("mkfs.ext4", "-q", "-E", "lazy_itable_init=0", image)
     folder.mkdir()
     run("mount", "-o", "loop,nodiscard", image, folder)
@@ -68,24 +68,24 @@ def worn_image(workshop: Workshop) -> Path:
     return image
 
 
-def worn_file(workshop: Workshop) -> Places:
-    return {"imgtool": workshop.imgtool, "image": worn_image(workshop), "size": workshop.size,
-            "out": workshop.file("out.qcow2"), "middle": workshop.file("middle.img"),
-            "free_ranges": Path(workshop.imgtool).with_name("free_ranges")}
+def worn_file(testbed: Testbed) -> Places:
+    return {"imgtool": testbed.imgtool, "image": worn_image(testbed), "size": testbed.size,
+            "out": testbed.file("out.qcow2"), "middle": testbed.file("middle.img"),
+            "free_ranges": Path(testbed.imgtool).with_name("free_ranges")}
 
 
-def worn_disk(workshop: Workshop) -> Places:
-    places = worn_file(workshop)
-    backing = workshop.file("disk.backing")
+def worn_disk(testbed: Testbed) -> Places:
+    places = worn_file(testbed)
+    backing = testbed.file("disk.backing")
     run("cp", "--sparse=never", places["image"], backing)  # a disk's zeros have to be read
     os.sync()
-    return {**places, "disk": workshop.loop_over(backing)}
+    return {**places, "disk": testbed.loop_over(backing)}
 
 
-def worn_disk_and_memory(workshop: Workshop) -> Places:
-    """The image goes to another place than the disk comes from, which then waits for nobody."""
-    places = worn_disk(workshop)
-    return {**places, "out": workshop.memory_directory("memory", workshop.size) / "out.img"}
+def worn_disk_and_memory(testbed: Testbed) -> Places:
+    """The image goes to another place than the disk comes from, which then does not wait."""
+    places = worn_disk(testbed)
+    return {**places, "out": testbed.memory_directory("memory", testbed.size) / "out.img"}
 
 
 def no_output_yet(places: Places, _first_round: bool) -> None:
@@ -114,20 +114,20 @@ def same_files(places: Places, result: str) -> str:
         raw.unlink()
 
 
-def sparse_tebibyte(workshop: Workshop) -> Places:
-    image = workshop.file("tebibyte.img")
+def sparse_tebibyte(testbed: Testbed) -> Places:
+    image = testbed.file("tebibyte.img")
     run("truncate", "-s", 1024 * GIB, image)
     run("mkfs.ext4", "-q", image)
-    return {"imgtool": workshop.imgtool, "image": image, "size": 1024 * GIB}
+    return {"imgtool": testbed.imgtool, "image": image, "size": 1024 * GIB}
 
 
 def two_tebibytes(kind: str):
-    def setup(workshop: Workshop) -> Places:
-        image = workshop.file(f"{kind}.img")
+    def setup(testbed: Testbed) -> Places:
+        image = testbed.file(f"{kind}.img")
         run("truncate", "-s", 2048 * GIB, image)
         run(*{"xfs": ("mkfs.xfs", "-q", image), "ntfs": ("mkntfs", "-Q", "-F", "-q", image)}[kind])
-        return {"imgtool": workshop.imgtool, "size": 2048 * GIB, "image": image,
-                "free_ranges": Path(workshop.imgtool).with_name("free_ranges")}
+        return {"imgtool": testbed.imgtool, "size": 2048 * GIB, "image": image,
+                "free_ranges": Path(testbed.imgtool).with_name("free_ranges")}
     return setup
 
 

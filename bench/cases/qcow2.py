@@ -13,7 +13,7 @@ from harness.goals import (
     wall_within,
 )
 from harness.qcow2_layout import write_scattered_qcow2
-from harness.workshop import GIB, MIB, Workshop, fill_with_stale_data, memory_available, run
+from harness.testbed import GIB, MIB, Testbed, fill_with_stale_data, memory_available, run
 
 IMGTOOL = "imgtool"
 QEMU = "qemu-img"
@@ -23,27 +23,27 @@ QEMU_DIRECT = "qemu-img -W -m16 -t none"
 # --- reading ---------------------------------------------------------------------------------
 
 
-def converted(workshop: Workshop, size: int, kind: str):
+def converted(testbed: Testbed, size: int, kind: str):
     """The system image as qcow2, by qemu-img."""
-    raw = workshop.system_image(size)
+    raw = testbed.system_image(size)
     options = {
         "plain": (),
         "zlib": ("-c", "-W", "-m", "16", "-o", "compression_type=zlib"),
         "zstd": ("-c", "-W", "-m", "16", "-o", "compression_type=zstd"),
     }[kind]
     convert = partial(run, "qemu-img", "convert", "-O", "qcow2", *options, raw)
-    return workshop.made_once(f"system-{size}-{kind}.qcow2", convert)
+    return testbed.made_once(f"system-{size}-{kind}.qcow2", convert)
 
 
-def memory_disk(workshop: Workshop, kind: str) -> Places:
-    size = min(workshop.size, memory_available() // 4 // (256 * MIB) * 256 * MIB)
-    backing = workshop.memory_directory("memory", size) / "disk"
+def memory_disk(testbed: Testbed, kind: str) -> Places:
+    size = min(testbed.size, memory_available() // 4 // (256 * MIB) * 256 * MIB)
+    backing = testbed.memory_directory("memory", size) / "disk"
     places: Places = {
-        "imgtool": workshop.imgtool,
-        "image": workshop.system_image(size),
-        "qcow2": converted(workshop, size, kind),
+        "imgtool": testbed.imgtool,
+        "image": testbed.system_image(size),
+        "qcow2": converted(testbed, size, kind),
         "size": size,
-        "target": workshop.loop(backing, size),
+        "target": testbed.loop(backing, size),
     }
     fill_with_stale_data(places["target"], backing)
     return places
@@ -78,12 +78,12 @@ def reading(kind: str, factor: float, warm: bool) -> Case:
 # --- comparing -------------------------------------------------------------------------------
 
 
-def raw_and_zlib(workshop: Workshop) -> Places:
+def raw_and_zlib(testbed: Testbed) -> Places:
     return {
-        "imgtool": workshop.imgtool,
-        "image": workshop.system_image(workshop.size),
-        "qcow2": converted(workshop, workshop.size, "zlib"),
-        "size": workshop.size,
+        "imgtool": testbed.imgtool,
+        "image": testbed.system_image(testbed.size),
+        "qcow2": converted(testbed, testbed.size, "zlib"),
+        "size": testbed.size,
     }
 
 
@@ -102,11 +102,11 @@ COMPARE = Case(
 # --- asking ----------------------------------------------------------------------------------
 
 
-def scattered(workshop: Workshop, virtual_size: int, count: int) -> Places:
+def scattered(testbed: Testbed, virtual_size: int, count: int) -> Places:
     make = partial(write_scattered_qcow2, virtual_size=virtual_size, count=count)
     return {
-        "imgtool": workshop.imgtool,
-        "qcow2": workshop.made_once(f"scattered-{count}.qcow2", make),
+        "imgtool": testbed.imgtool,
+        "qcow2": testbed.made_once(f"scattered-{count}.qcow2", make),
         "size": virtual_size,
     }
 

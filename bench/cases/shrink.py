@@ -9,7 +9,7 @@ from pathlib import Path
 from cases.convert import files_of_usr
 from harness.contest import Case, Contender, Places
 from harness.goals import result_is_right, smaller_than, times_less
-from harness.workshop import MIB, Workshop, run
+from harness.testbed import MIB, Testbed, run
 
 SHRINK = "imgtool shrink -c"
 CHAIN = "resize2fs, virt-resize, virt-sparsify, qemu-img -c"
@@ -38,8 +38,8 @@ def loop(image: Path, place: tuple[int, int]) -> str:
                image).strip()
 
 
-def golden_image(workshop: Workshop) -> Places:
-    image, folder = workshop.file("golden.img"), workshop.file("mounted")
+def golden_image(testbed: Testbed) -> Places:
+    image, folder = testbed.file("golden.img"), testbed.file("mounted")
     run("truncate", "-s", 4096 * MIB, image)
     names = ("ef00", "8300", "8200")
     run("sgdisk", *[word for number, (place, kind) in enumerate(zip((ESP, ROOT, SWAP), names), 1)
@@ -60,8 +60,8 @@ def golden_image(workshop: Workshop) -> Places:
         finally:
             run("losetup", "-d", device)
     folder.rmdir()
-    return {"imgtool": workshop.imgtool, "image": image, "size": 4096 * MIB,
-            **{name: workshop.file(f"{name}.img") for name in ("copy", "middle", "thin", "out")}}
+    return {"imgtool": testbed.imgtool, "image": image, "size": 4096 * MIB,
+            **{name: testbed.file(f"{name}.img") for name in ("copy", "middle", "thin", "out")}}
 
 
 def fill(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from cases.convert import filled_from_usr
 from harness.contest import Case, Contender, Places
 from harness.goals import no_slower_than_any, peak_within, result_is_right, wall_within
-from harness.workshop import Workshop, differences, fill_with_stale_data, run
+from harness.testbed import Testbed, differences, fill_with_stale_data, run
 
 OURS = "imgtool convert -O zst"
 ZSTD = "zstd -T0"
@@ -14,15 +14,15 @@ DECODE_STREAM = "imgtool burn from zstd's file"
 UNZSTD = "zstd -d"
 
 
-def half_empty(workshop: Workshop) -> Places:
+def half_empty(testbed: Testbed) -> Places:
     """As a disk image is: a file system with as much room again behind what it holds."""
-    places = filled_from_usr(workshop)
-    run("truncate", "-s", workshop.size * 2, places["image"])
-    return {**places, "size": workshop.size * 2, "out": workshop.file("out.zst")}
+    places = filled_from_usr(testbed)
+    run("truncate", "-s", testbed.size * 2, places["image"])
+    return {**places, "size": testbed.size * 2, "out": testbed.file("out.zst")}
 
 
-def plain(workshop: Workshop) -> Places:
-    return {**filled_from_usr(workshop), "out": workshop.file("out.zst")}
+def plain(testbed: Testbed) -> Places:
+    return {**filled_from_usr(testbed), "out": testbed.file("out.zst")}
 
 
 def no_output_yet(places: Places, _first_round: bool) -> None:
@@ -60,16 +60,16 @@ def compress(name: str, title: str, setup, factor: float) -> Case:
     )
 
 
-def packed_in_memory(workshop: Workshop) -> Places:
+def packed_in_memory(testbed: Testbed) -> Places:
     """Both files are in the page cache and the target in memory: no disk hides the decoding. The
     target's pages are there already: where a virtual machine gets them from its host one by one,
     that takes longer than the decoding."""
-    places = filled_from_usr(workshop)
-    ours, theirs = workshop.file("ours.zst"), workshop.file("theirs.zst")
-    run(workshop.imgtool, "convert", "-O", "zst", "--level", "3", places["image"], ours)
+    places = filled_from_usr(testbed)
+    ours, theirs = testbed.file("ours.zst"), testbed.file("theirs.zst")
+    run(testbed.imgtool, "convert", "-O", "zst", "--level", "3", places["image"], ours)
     run("zstd", "-q", "-T0", "-3", places["image"], "-o", theirs)
-    target = workshop.memory_directory("memory", workshop.size) / "out.img"
-    run("truncate", "-s", workshop.size, target)
+    target = testbed.memory_directory("memory", testbed.size) / "out.img"
+    run("truncate", "-s", testbed.size, target)
     return {**places, "ours": ours, "theirs": theirs, "target": target}
 
 

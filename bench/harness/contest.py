@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Callable
 
-from harness.workshop import Workshop, differences
+from harness.testbed import Testbed, differences
 
 if TYPE_CHECKING:
     from harness.runner import Results
@@ -53,14 +53,14 @@ def equals_image(places: Places, result: str) -> str:
 class Case:
     """Contenders that do the same job on the same bytes.
 
-    setup     makes what the case needs and returns its places; the workshop removes it afterwards
+    setup     makes what the case needs and returns its places; the testbed removes it afterwards
     prepare   brings the places into the same state before every run, outside the timed region
     check     after a contender's first run, for each of its results: "" or what is wrong
     """
 
     name: str
     title: str
-    setup: Callable[[Workshop], Places]
+    setup: Callable[[Testbed], Places]
     contenders: list[Contender]
     goals: list[Goal] = field(default_factory=list)
     cold: bool = True  # the page cache is dropped before every run

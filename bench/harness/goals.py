@@ -94,8 +94,8 @@ def wall_seconds_within(us: str, seconds: float) -> Goal:
     return Goal(f"{us}: wall <= {seconds * 1000:g} ms", judge)
 
 
-def smaller_than(us: str, rival: str) -> Goal:
-    """The file that `us` makes is not longer than the rival's."""
+def smaller_than(us: str, rival: str, factor: float = 1) -> Goal:
+    """The file that `us` makes is at most `factor` times as long as the rival's."""
 
     def judge(results: Results) -> tuple[str, bool] | None:
         ours, theirs = results.fair(us), results.fair(rival)
@@ -103,9 +103,10 @@ def smaller_than(us: str, rival: str) -> Goal:
             return None
         ratio = ours.result_bytes / max(theirs.result_bytes, 1)
         sizes = f"{ours.result_bytes / MIB:.0f} MiB, {theirs.result_bytes / MIB:.0f} MiB"
-        return f"{ratio:.2f} ({sizes})", ratio <= 1
+        return f"{ratio:.2f} ({sizes})", ratio <= factor
 
-    return Goal(f"{us}: result not larger than {rival}'s", judge)
+    times = "" if factor == 1 else f"{factor:g} x "
+    return Goal(f"{us}: result not larger than {times}{rival}'s", judge)
 
 
 def reads_at_most(us: str, share: float, of: str) -> Goal:

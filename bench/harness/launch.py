@@ -1,7 +1,7 @@
 """usage: launch.py DESCRIPTOR COMMAND
 
 Runs the command and writes to the descriptor what it took. A program of its own, kept small: fork()
-and exec() hand the peak memory of whoever starts a command down to it, so the big process that
+and exec() hand the peak memory of the process that starts a command down to it, so the big process that
 makes the images must not be the one.
 
 Answer: "WALL CPU PEAK_KIB READ_BLOCKS STATUS FLOOR_KIB"; a peak near the floor is ours, not its.
@@ -26,7 +26,7 @@ def shell(command):
 def main():
     answer_fd, command = int(sys.argv[1]), sys.argv[2]
     os.set_inheritable(answer_fd, False)
-    shell("true")  # loads it when caches were dropped: whoever types a command has a shell running
+    shell("true")  # loads it when caches were dropped: a user who types a command has a shell running
     begin = time.monotonic()
     status, usage = shell(command)
     wall = time.monotonic() - begin

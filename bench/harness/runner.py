@@ -15,7 +15,7 @@ from typing import Iterator
 
 from harness.contest import Case, Contender, Places
 from harness.stopwatch import Sample, timed
-from harness.workshop import Workshop, drop_caches
+from harness.testbed import Testbed, drop_caches
 
 HOPELESS = 4  # with --hurry, times slower than the fastest
 HURRY_ROUNDS = 2
@@ -68,11 +68,11 @@ class Rules:
     time_limit_s: float = 900
 
 
-def run_case(case: Case, workshop: Workshop, rules: Rules) -> Results:
+def run_case(case: Case, testbed: Testbed, rules: Rules) -> Results:
     """Prepares, runs and checks; takes away what the case made, whatever happens."""
     try:
         say(f"{case.name}: preparing")
-        places = case.setup(workshop)
+        places = case.setup(testbed)
         chosen = [c for c in case.contenders if wanted(c, rules.only)]
         results = Results(case, places["size"], {c.name: Entry(c) for c in chosen})
         for entry in results.entries.values():
@@ -84,7 +84,7 @@ def run_case(case: Case, workshop: Workshop, rules: Rules) -> Results:
         return results
     finally:
         say(f"{case.name}: cleaning up")
-        workshop.clear_case()
+        testbed.clear_case()
 
 
 def run_round(number: int, results: Results, places: Places, rules: Rules) -> None:
@@ -93,7 +93,7 @@ def run_round(number: int, results: Results, places: Places, rules: Rules) -> No
         rivals = [e for e in entries if not e.contender.is_limit]
         fastest = min((min(e.walls()) for e in rivals), default=0.0)
         entries = [e for e in entries if e not in rivals or min(e.walls()) <= HOPELESS * fastest]
-    first = number % max(1, len(entries))  # nobody always follows the same neighbour
+    first = number % max(1, len(entries))  # no entry always follows the same neighbour
     for entry in entries[first:] + entries[:first]:
         say(f"{results.case.name}: round {number + 1}/{rules.rounds}: {entry.contender.name}")
         run_once(entry, results.case, places, rules, first_round=number == 0)

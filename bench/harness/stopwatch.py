@@ -1,7 +1,7 @@
 """One timed run of one command.
 
 CPU seconds, peak memory and bytes read come from wait4(), so children that the command waited for
-count. Work that the kernel does on somebody's behalf (write-back, loop threads) is in no process's
+count. Work that the kernel does on behalf of processes (write-back, loop threads) is in no process's
 account; `machine_cpu_s` is the whole machine's busy time during the run and shows it.
 """
 

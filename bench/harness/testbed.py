@@ -1,6 +1,6 @@
 """Images, loop devices and memory disks, made on request and always taken away again.
 
-A Workshop owns one directory. Leaving its `with` block detaches every loop device, unmounts every
+A Testbed owns one directory. Leaving its `with` block detaches every loop device, unmounts every
 tmpfs and removes every file, whatever happened. Needs root. Sizes are bytes.
 """
 
@@ -36,7 +36,7 @@ def run(*command: object) -> str:
     return done.stdout.strip()
 
 
-class Workshop:
+class Testbed:
     def __init__(self, directory: Path, size: int, imgtool: str):
         self.directory = directory
         self.size = size
@@ -45,7 +45,7 @@ class Workshop:
         self._case = contextlib.ExitStack()  # until the case is over
         self._images: dict[str, Path] = {}
 
-    def __enter__(self) -> Workshop:
+    def __enter__(self) -> Testbed:
         self._need_room()
         self.directory.mkdir(parents=True, exist_ok=True)
         self._take_away_leftovers()
