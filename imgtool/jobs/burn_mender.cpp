@@ -87,7 +87,7 @@ void BurnMender::verify_and_mend(const BurnContent& content,
     std::vector<Finding> left;
     for (const Finding& finding : findings) {
       if (finding.proven_size) {
-        give_up_on(content, finding, round > 0);
+        give_up_on(finding, round > 0);
         continue;
       }
       rewrite(*content.source, finding);
@@ -95,12 +95,19 @@ void BurnMender::verify_and_mend(const BurnContent& content,
       for (Finding& still : again) {
         still.proven_size = size_by_content(content, still.target, still.bad);
         still.suspected_size = finding.suspected_size;
+        still.repeated_size = finding.repeated_size;
+        // On a medium that wraps, mending replaces what is wrong in one place by what is wrong in
+        // another: zeros, which tell nothing, and data, in turn. So two looks, one after another.
+        if (round + 2 >= rewrites) note_repetition(content, still);
         left.push_back(std::move(still));
       }
     }
     findings = std::move(left);
   }
-  for (const Finding& finding : findings) give_up_on(content, finding, content.source != nullptr);
+  for (Finding& finding : findings) {
+    if (content.source == nullptr) note_repetition(content, finding);
+    give_up_on(finding, content.source != nullptr);
+  }
 }
 
 std::vector<io::ByteRange> BurnMender::bad_chunks(const BurnContent& content, std::size_t target,
@@ -151,6 +158,12 @@ void BurnMender::note_size(const BurnContent& content, io::ByteRange range, Find
   if (finding.read_error) return;  // a device that is gone, or damaged
   finding.proven_size = size_by_content(content, finding.target, finding.bad);
   finding.suspected_size = size_by_pattern(content.ledger, range, finding.bad);
+}
+
+void BurnMender::note_repetition(const BurnContent& content, Finding& finding) {
+  if (finding.proven_size || finding.repeated_size || finding.read_error) return;
+  finding.repeated_size =
+      size_by_repetition(content.size, finding.target, finding.bad, content.source);
 }
 
 std::optional<std::uint64_t> BurnMender::size_by_content(const BurnContent& content,
@@ -210,7 +223,7 @@ void BurnMender::rewrite(io::Source& source, const Finding& finding) {
   state_.results[finding.target].rewritten_bytes += io::total_length(finding.bad);
 }
 
-void BurnMender::give_up_on(const BurnContent& content, const Finding& finding, bool tried) {
+void BurnMender::give_up_on(const Finding& finding, bool tried) {
   io::CopyTarget& copy = state_.copies[finding.target];
   if (copy.journal != nullptr) {
     for (const io::ByteRange& chunk : finding.bad) copy.journal->mark_untried(chunk);
@@ -223,9 +236,7 @@ void BurnMender::give_up_on(const BurnContent& content, const Finding& finding, 
   if (tried) text += fmt::format(", even after {} more tries", rewrites);
   if (finding.read_error) text += fmt::format(" ({})", finding.read_error->what());
   auto size = finding.proven_size;
-  if (!size && !finding.read_error) {
-    size = size_by_repetition(content.size, finding.target, finding.bad, content.source);
-  }
+  if (!size) size = finding.repeated_size;
   if (!size) size = finding.suspected_size;
   fail_as_different(finding.target, std::move(text), size);
 }

@@ -66,6 +66,7 @@ class BurnMender {
     std::vector<io::ByteRange> bad{};  // chunks
     std::optional<io::Error> read_error{};
     std::optional<std::uint64_t> proven_size{};     // bad chunks hold other chunks' bytes
+    std::optional<std::uint64_t> repeated_size{};   // the medium repeats itself that far on
     std::optional<std::uint64_t> suspected_size{};  // by where the bad chunks lie
   };
 
@@ -73,8 +74,9 @@ class BurnMender {
                                 const std::vector<io::ByteRange>& ranges, VerifyMode mode,
                                 io::CopyObserver& observer);
   void note_size(const BurnContent& content, io::ByteRange range, Finding& finding);
+  void note_repetition(const BurnContent& content, Finding& finding);
   void rewrite(io::Source& source, const Finding& finding);
-  void give_up_on(const BurnContent& content, const Finding& finding, bool tried);
+  void give_up_on(const Finding& finding, bool tried);
 
   io::Ring& ring_;
   BurnState& state_;

@@ -202,6 +202,30 @@ TEST_F(BurnJobTest, AWrapOffTheGridThatHitsOnlyTheHeadIsCalledSmaller) {
   expect_failed_and_wiped(place);
 }
 
+// What was written too far comes out where the image has zeros; which of the two comes last is up
+// to the disk.
+TEST_F(BurnJobTest, AWrapThatMixesDataWithZerosIsCalledSmallerWhateverComesLast) {
+  constexpr std::uint64_t odd = 20 * MiB + 192 * io::KiB;
+  constexpr ByteRange far{26 * MiB, 4 * MiB};
+  for (const bool zeros_last : {false, true}) {
+    places_.clear();
+    image(40 * MiB, {{MiB, 25 * MiB}, {30 * MiB, 10 * MiB}});
+    FakePlace& place = disk(64 * MiB, odd, Cheat::wraps);
+    const std::vector<std::byte> zeros(far.length);
+    const auto data = std::span(image_->content()).subspan(far.offset, far.length);
+    bool verifying = false;
+    place.before = [&](const std::string& what, ByteRange range) {
+      if (verifying || what != "read" || range.offset < MiB) return;
+      verifying = true;
+      place.put(far.offset, zeros_last ? std::span<const std::byte>(zeros) : data);
+    };
+    burn();
+    EXPECT_TRUE(verifying);
+    EXPECT_EQ(result().real_size, odd) << failure() << (zeros_last ? " (zeros last)" : "");
+    expect_failed_and_wiped(place);
+  }
+}
+
 // Two halves that are the same tell nothing of the disk, though the damage lies in one of them.
 TEST_F(BurnJobTest, DamageInAnImageThatRepeatsItselfIsNotCalledASmallerMedium) {
   for (const bool stream : {false, true}) {

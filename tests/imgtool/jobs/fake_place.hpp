@@ -38,6 +38,9 @@ class FakePlace final : public BurnPlace {
   bool past_cache = true;
   bool partition = false;
 
+  // What is written at an offset as if it came late, after all requests so far.
+  void put(std::uint64_t offset, std::span<const std::byte> bytes) { store(offset, bytes); }
+
   [[noreturn]] void vanish(const std::string& what, io::ByteRange range) const {
     throw io::Error::system(what, name_, ENODEV, range);
   }
