@@ -318,11 +318,12 @@ class Serial(RefusalTestCase):
         (device / "device").mkdir(parents=True)
         (device / "dev").write_text(f"{os.major(number)}:{os.minor(number)}\n")
         (device / "size").write_text(f"{4 * MiB // 512}\n")
-        # A /sys of its own, which is changed while the opening waits.
+        # A /sys of its own, which is changed while the opening waits: strace writes a call down
+        # when it begins, which is before the delay.
         script = f"""mount --bind {self.dir}/sys /sys || exit 99
-            cd {device}/device; echo GOOD1 >serial; echo $1 >next
-            (sleep 1; mv next serial) &
-            exec strace -f -qq -o /dev/null -P {disk} -e trace=openat \
+            cd {device}/device; echo GOOD1 >serial; echo $1 >next; : >log
+            (until grep -q openat log; do sleep 0.05; done; mv next serial) &
+            exec strace -f -qq -o log -P {disk} -e trace=openat \
               -e inject=openat:delay_enter=3000000 \
               "$2" burn "$3" {disk} --yes --expect-serial=GOOD1"""
         before = sha256(disk)

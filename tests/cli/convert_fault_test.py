@@ -93,9 +93,9 @@ class Faults(ConvertTestCase):
             self.assertFalse(target.exists())
 
     def test_a_source_that_changes_meanwhile_gives_no_image(self):
-        source = self.dense_image(8 * MiB)
+        source = self.dense_image(5 * MiB)
         target = self.path("out.qcow2")
-        job = self.job("convert", source, target, "--rate", "4M")
+        job = self.job("convert", source, target, "--rate", "1M")
         job.wait_for("write")
         flip_byte(source, 3 * MiB)
         self.assertEqual(job.finish().code, 4)
@@ -146,14 +146,14 @@ class Faults(ConvertTestCase):
 
     @requires_root
     def test_a_file_system_that_fills_up_meanwhile(self):
-        source = self.dense_image(4 * MiB)
+        source = self.dense_image(6 * MiB)  # zst writes 4 MiB at a time
         before = sha256(source)
         for options in ([], ["-O", "qcow2"], ["-c", "-O", "qcow2"], ["-O", "zst"],
                         ["-c", "-O", "qcow2", "-o", "cluster_size=4K", "--io-engine=threads"]):
             with self.subTest(options=options):
-                folder = self.tmpfs(6 * MiB)
+                folder = self.tmpfs(8 * MiB)
                 target = folder / "out"
-                job = self.start_imgtool("convert", source, target, "--rate", "1M", *options)
+                job = self.start_imgtool("convert", source, target, "--rate", "2M", *options)
                 self.assert_fails_when_full(job, folder)
         self.assertEqual(sha256(source), before)
 

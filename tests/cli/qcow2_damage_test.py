@@ -1,9 +1,8 @@
 """Damaged and hostile qcow2 images: refused, at once, with a message that says what is wrong."""
-import resource
 import struct
 
-from imgtool_testing import (IMGTOOL, KiB, MiB, TestCase, check, is_sanitized, main, requires,
-                             run)
+from imgtool_testing import (IMGTOOL, KiB, MiB, TestCase, check, is_sanitized, main, processor_time,
+                             requires, run)
 from qcow2_images import Qcow2, make_encrypted
 
 OPEN_FAILED = 2
@@ -160,11 +159,9 @@ class Damage(TestCase):
         """Runs imgtool with 256 MiB of memory (address space for libraries and threads on top) and
         a second of the processor; a sanitizer takes more of both."""
         limit = [] if is_sanitized() else ["prlimit", f"--as={1024 * MiB}"]
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        result = run([*limit, IMGTOOL, *args])
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-        self.assertLess(seconds, 10 if is_sanitized() else 1)
+        with processor_time() as seconds:
+            result = run([*limit, IMGTOOL, *args])
+        self.assertLess(seconds(), 10 if is_sanitized() else 1)
         return result
 
     def assert_refused(self, cases, code, **options):

@@ -46,7 +46,9 @@ class ConvertTestCase(TestCase):
 
     def assert_fails_when_full(self, job, folder):
         """Another process fills the file system of `folder`, to which `job` writes its output."""
-        wait_until((folder / "out.imgtool-partial").exists, "the job's first file")
+        # The space is looked at between the making of the file and the first byte in it.
+        partial = folder / "out.imgtool-partial"
+        wait_until(lambda: partial.exists() and partial.stat().st_blocks, "the job's first bytes")
         with open(folder / "other", "wb", buffering=0) as other:
             block = bytes(64 * KiB)
             with contextlib.suppress(OSError):

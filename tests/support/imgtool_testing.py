@@ -24,6 +24,7 @@ import json
 import os
 import pathlib
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -171,6 +172,23 @@ def is_sanitized():
     with open(IMGTOOL, "rb") as file:
         content = file.read()
     return b"__asan_init" in content or b"__tsan_init" in content
+
+
+@contextlib.contextmanager
+def processor_time():
+    """What programs that end within it take of the processor, which other programs change little:
+
+        with processor_time() as seconds:
+            self.imgtool_ok("info", image)
+        self.assertLess(seconds(), 1)
+    """
+    def taken():
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
+    before, after = taken(), []
+    yield lambda: after[0] - before
+    after.append(taken())
 
 
 def wait_until(condition, what, timeout=30):
