@@ -138,7 +138,7 @@ class BootGuest:
               f"--modules={self.table.grub_module} ext2", "--no-floppy", self.disk)
         (root / "boot/grub/grub.cfg").write_text(
             f"search --no-floppy --fs-uuid --set=root {ROOT_UUID}\n"
-            "linux /boot/vmlinuz console=ttyS0 quiet panic=-1\n"
+            "linux /boot/vmlinuz console=ttyS0 quiet panic=-1 no_timer_check\n"
             "initrd /boot/initrd\nboot\n")
 
 
