@@ -7,6 +7,7 @@
 #include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
 #include "imgtool/jobs/image_source.hpp"
+#include "imgtool/reports/snapshot_report.hpp"
 #include "imgtool/terminal/escape.hpp"
 #include "imgtool/terminal/exit_code.hpp"
 #include "imgtool/terminal/human.hpp"
@@ -24,21 +25,6 @@ using formats::qcow2::Encryption;
 using formats::qcow2::Header;
 using formats::qcow2::LuksHeader;
 using formats::qcow2::Snapshot;
-
-constexpr std::uint64_t ns_per_second = 1'000'000'000;
-
-Json snapshot_json(const Snapshot& snapshot) {
-  Json json;
-  json["id"] = snapshot.id;
-  json["name"] = snapshot.name;
-  json["vm-state-size"] = snapshot.vm_state_size;
-  json["date-sec"] = snapshot.date_sec;
-  json["date-nsec"] = snapshot.date_nsec;
-  json["vm-clock-sec"] = snapshot.vm_clock_nsec / ns_per_second;
-  json["vm-clock-nsec"] = snapshot.vm_clock_nsec % ns_per_second;
-  if (snapshot.icount) json["icount"] = *snapshot.icount;
-  return json;
-}
 
 Json bitmap_json(const Bitmap& bitmap) {
   Json json;

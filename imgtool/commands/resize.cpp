@@ -11,8 +11,7 @@
 #include "formats/images/reference.hpp"
 #include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
-#include "imgtool/jobs/checked_file.hpp"
-#include "imgtool/jobs/device_words.hpp"
+#include "imgtool/jobs/edited_file.hpp"
 #include "imgtool/jobs/job.hpp"
 #include "imgtool/jobs/resized_table.hpp"
 #include "imgtool/terminal/escape.hpp"
@@ -22,10 +21,7 @@
 #include "imgtool/terminal/report.hpp"
 #include "imgtool/terminal/signals.hpp"
 #include "imgtool/terminal/usage_error.hpp"
-#include "io/devices/device_inventory.hpp"
-#include "io/devices/device_usage.hpp"
 #include "io/error.hpp"
-#include "io/image_lock.hpp"
 
 namespace imgtool {
 namespace {
@@ -59,22 +55,6 @@ std::uint64_t new_size(const std::string& word, std::uint64_t now) {
   }
   if (size > formats::qcow2::largest_disk) throw UsageError(fmt::format("'{}' is too much", word));
   return now + size;
-}
-
-// Alone: nothing here uses it, and no other program that takes qemu's locks.
-io::File open_alone(const std::string& path) {
-  const io::FileStatus seen = io::status_of(path);
-  if (seen.kind != io::FileKind::regular) {
-    throw io::Error(io::ErrorKind::refused, path, "is not a regular file, so its size is not ours");
-  }
-  io::File file = open_as_seen(path, seen, O_RDWR);
-  const io::DeviceInventory inventory;
-  const auto reasons = io::DeviceUsage(inventory).reasons_not_to_write(path_of_open(file), {});
-  if (!reasons.empty()) {
-    throw io::Error(io::ErrorKind::refused, path, phrase_of(reasons.front()));
-  }
-  io::lock_image(file, io::ImageUse::writing);
-  return file;
 }
 
 // An overlay that grows shows what its backing file has behind the overlay's old end.
@@ -164,7 +144,7 @@ std::optional<ResizedTable> table_of(io::Ring& ring, const ResizeOptions& o, con
 Change resize(const ResizeOptions& o) {
   // Before its size is looked at: who else changes it is done then, or has not begun. qemu's locks
   // lie on the same bytes, whatever the format is.
-  const io::File file = open_alone(o.path);
+  const io::File file = open_alone(o.path, false, ", so its size is not ours");
   const auto ring = make_ring(o.job, 16);
   Change change;
   formats::Format format{};

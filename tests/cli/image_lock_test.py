@@ -41,6 +41,7 @@ class ImageLocks(TestCase):
         yield "capture", "--force", self.source, self.image
         yield "create", "--force", self.image, "1M"
         yield "resize", self.image, "+1M"
+        yield "snapshot", "-c", "one", self.image
 
     def readers(self):
         yield "convert", self.image, self.path()

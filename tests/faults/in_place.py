@@ -172,3 +172,75 @@ class RepairSnapshots(Repair):
         names = data[table + 40 + extra:table + 40 + extra + id_size + name_size]
         struct.pack_into(">I", data, table + 36, 0)
         data[table + 40:table + 512] = names + bytes(472 - len(names))
+
+
+class SnapshotScenario(InPlace):
+    """Old or new, and nothing leaks: one sector is the difference."""
+    worst = (0, 0)
+    options = "cluster_size=512,refcount_bits=64"
+
+    def make(self):
+        self.disk = noise(40 * KiB, 1) + bytes(16 * KiB) + noise(40 * KiB, 2)
+        self.then = self.disk
+        self.size_after = len(self.disk)
+        path = self.judge.folder / "with snapshots"
+        path.write_bytes(qcow2_image(self.judge.folder, self.disk, "-o", self.options))
+        self.arrange(path)
+        self.files = {self.image: path.read_bytes()}
+        path.unlink()
+
+    def arrange(self, path):
+        """Two snapshots, and a disk that is another one than theirs."""
+        subprocess.run(["qemu-img", "snapshot", "-c", "one", path], check=True)
+        subprocess.run(["qemu-io", "-c", "write -P 7 8K 20K", path], check=True,
+                       capture_output=True)
+        subprocess.run(["qemu-img", "snapshot", "-c", "two", path], check=True)
+        self.disk = self.disk[:8 * KiB] + bytes([7]) * (20 * KiB) + self.disk[28 * KiB:]
+
+    names_before = ("one", "two")
+    names_after = ()
+
+    def fault_of_image(self, data, code):
+        disk, names, health = (self.judge.disk(data), self.judge.snapshots(data),
+                               self.judge.health(data))
+        if health != (0, 0):
+            return f"exit {code}, and qemu-img check finds {health}"
+        states = [(self.disk, self.names_before), (self.disk_after(), self.names_after)]
+        if (disk, names) not in states:
+            return f"exit {code}, and neither the old disk nor the new one is there, but {names}"
+        if code == 0 and (disk, names) != states[1]:
+            return f"exit {code}, and nothing has changed"
+        if "one" in names and self.judge.disk(data, "one") != self.then:
+            return f"exit {code}, and the snapshot has changed"
+        return None
+
+    def disk_after(self):
+        return self.disk
+
+
+class SnapshotCreate(SnapshotScenario):
+    name = "snapshot -c"
+    system = True
+    names_after = ("one", "two", "three")
+
+    def args(self, place):
+        return ["snapshot", "-c", "three", place.folder / self.image]
+
+
+class SnapshotApply(SnapshotScenario):
+    name = "snapshot -a"
+    names_after = ("one", "two")
+
+    def args(self, place):
+        return ["snapshot", "-a", "one", place.folder / self.image]
+
+    def disk_after(self):
+        return self.then
+
+
+class SnapshotDelete(SnapshotScenario):
+    name = "snapshot -d"
+    names_after = ("one",)
+
+    def args(self, place):
+        return ["snapshot", "-d", "two", place.folder / self.image]

@@ -49,16 +49,29 @@ class Judge:
                 self._known[key] = answer
         return self._known[key]
 
-    def disk(self, data):
-        """The content of the disk that the image holds; None where qemu cannot read it."""
-        return self._ask("disk", data, self._convert)
+    def disk(self, data, snapshot=None):
+        """The content of the disk that the image holds, or held; None where qemu cannot read it."""
+        options = [] if snapshot is None else ["-l", f"snapshot.name={snapshot}"]
+        return self._ask(("disk", snapshot), data, lambda path: self._convert(path, options))
 
     @staticmethod
-    def _convert(path):
+    def _convert(path, options):
         raw = pathlib.Path(f"{path}.raw")
-        done = subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", path, raw],
-                              capture_output=True, check=False)
+        done = subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", *options, path,
+                               raw], capture_output=True, check=False)
         return raw.read_bytes() if done.returncode == 0 else None
+
+    def snapshots(self, data):
+        """Their names; None where qemu cannot read the image."""
+        return self._ask("snapshots", data, self._list)
+
+    @staticmethod
+    def _list(path):
+        done = subprocess.run(["qemu-img", "info", "-f", "qcow2", "--output=json", path],
+                              capture_output=True, check=False)
+        if done.returncode != 0:
+            return None
+        return tuple(entry["name"] for entry in json.loads(done.stdout).get("snapshots", []))
 
     def health(self, data):
         """Corruptions and leaks; None where qemu-img cannot check the image."""

@@ -20,14 +20,15 @@ from preloaded import Preloaded
 from resumable import Resumable
 from scenario import DISK, Place
 from scenarios import all_scenarios
-from syscall_faults import ENGINES, Places, clean_up_when_told_to_stop, scratch_folder
+from syscall_faults import (ASKING_THE_KERNEL, ENGINES, Places, clean_up_when_told_to_stop,
+                            scratch_folder)
 
 WRITING = ("burn over a file", "burn to a new file", "burn to a disk", "capture", "capture -c",
            "convert qcow2 to raw", "convert -O qcow2", "convert -c", "convert --force",
            "convert zst", "resize, larger", "resize --shrink", "resize, after a cut", "resize raw",
            "check --repair all", "check --repair, new table", "check --repair, snapshot table",
+           "snapshot -c", "snapshot -a", "snapshot -d",
            "capture --mapfile", "burn --mapfile")
-IN_PLACE = ("check",)  # these ask the kernel themselves, whatever the engine is
 
 
 def recorded(place, program, scenario, engine, deaf):
@@ -41,7 +42,7 @@ def recorded(place, program, scenario, engine, deaf):
         names[DISK] = disk_id(place.disk)
         files[disk_id(place.disk)] = place.disk_file.read_bytes()
     args = list(scenario.args(place))
-    if args[0] not in IN_PLACE:
+    if args[0] not in ASKING_THE_KERNEL:
         args.append(f"--io-engine={engine}")
     log = pathlib.Path(f"{place.folder}.log")
     # Or else a journal would be saved at the beginning and at the end alone.
@@ -180,7 +181,7 @@ def examine_all(options, root, lines):
             print_head()
             for scenario in scenarios:
                 command = scenario.args(Place(root))[0]
-                for engine in ENGINES if command not in IN_PLACE else ENGINES[:1]:
+                for engine in ENGINES if command not in ASKING_THE_KERNEL else ENGINES[:1]:
                     lines.append(examine(places, scenario, engine, options, pool))
                     print_line(lines[-1])
         finally:

@@ -5,7 +5,7 @@ from burns import BurnDisk, BurnOver
 from held import (AttachedBurn, AttachedConvert, AttachedResize, LockedBurn, LockedConvert,
                   LockedRepair, LockedResize)
 from in_place import (Repair, RepairRebuild, RepairSnapshots, ResizeGrow, ResizeGrowAfterCut,
-                      ResizeRaw, ResizeShrink)
+                      ResizeRaw, ResizeShrink, SnapshotApply, SnapshotCreate, SnapshotDelete)
 from new_files import (BurnNew, Capture, CaptureCompressed, ConvertFromGz, ConvertFromXz,
                        ConvertFromZst, ConvertInPlace, ConvertToQcow2, ConvertToQcow2Compressed,
                        ConvertToRaw, ConvertToZst, ConvertWithoutRenameat2, ReplaceQcow2)
@@ -16,7 +16,8 @@ ALL = (BurnOver, BurnNew, BurnDisk, Capture, CaptureCompressed, ConvertToRaw, Co
        ConvertFromXz, ConvertFromZst, ConvertInPlace,
        ConvertToQcow2, ConvertToQcow2Compressed, ReplaceQcow2, ConvertToZst,
        ConvertWithoutRenameat2, ResizeGrow, ResizeShrink, ResizeGrowAfterCut, ResizeRaw, Repair,
-       RepairRebuild, RepairSnapshots, CaptureResumable, CaptureHalfDone, BurnResumable,
+       RepairRebuild, RepairSnapshots, SnapshotCreate, SnapshotApply, SnapshotDelete,
+       CaptureResumable, CaptureHalfDone, BurnResumable,
        BurnHalfDone, LockedConvert, LockedBurn, LockedResize, LockedRepair, AttachedBurn,
        AttachedConvert, AttachedResize, Hash, VerifyDifferent,
        CompareDifferent)

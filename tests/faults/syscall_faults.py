@@ -24,6 +24,7 @@ from scenario import Place
 from scenarios import all_scenarios
 
 ENGINES = ("threads", "uring")
+ASKING_THE_KERNEL = ("check", "snapshot", "bitmap")  # themselves, call by call: no engine does
 FAULTS = (("EIO", False), ("EIO", True), ("ENOSPC", False), ("ENOSPC", True), ("EINTR", False),
           ("EAGAIN", False))
 # What only looks has no more to say than that it fails.
@@ -83,7 +84,7 @@ def carry_out(places, work):
     with places.one() as (place, program):
         work.scenario.prepare(place)
         args = list(work.scenario.args(place))
-        if args[0] != "check":  # it asks the kernel itself, call by call
+        if args[0] not in ASKING_THE_KERNEL:
             args.append(f"--io-engine={work.engine}")
         run = program.run(args, work.plan, always=work.scenario.always)
         return Outcome(work, work.scenario.verdict(place, run, work.plan), run)
@@ -103,7 +104,7 @@ def planned(places, scenarios):
                 for number in range(1, count + 1):
                     for fault, sticky in faults_of(scenario, kind, about):
                         yield Work(scenario, engine, Plan(kind, about, number, fault, sticky))
-            if scenario.args(Place(pathlib.Path("/")))[0] == "check":
+            if scenario.args(Place(pathlib.Path("/")))[0] in ASKING_THE_KERNEL:
                 break
 
 

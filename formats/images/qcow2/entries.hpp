@@ -65,6 +65,20 @@ struct L2Rules {
 // where zeros have space set aside: they read as zeros all the same.
 std::string l2_fault(const L2Entry& entry, const L2Rules& rules);
 
+// Calls visit(cluster) for each host cluster of the image file that an entry without a fault uses:
+// those that its stream lies in, or its own.
+template <class Visitor>
+void for_each_cluster_of(const L2Entry& entry, const L2Rules& rules, const Visitor& visit) {
+  const std::uint64_t cluster_size = rules.geometry.cluster_size();
+  if (entry.compressed()) {
+    const CompressedStream stream = compressed_stream(entry.word, rules.geometry);
+    const std::uint64_t last = (stream.offset.value + stream.bytes - 1) / cluster_size;
+    for (std::uint64_t at = stream.offset.value / cluster_size; at <= last; ++at) visit(at);
+  } else if (!rules.external_data && table_offset(entry.word).value != 0) {
+    visit(table_offset(entry.word).value / cluster_size);
+  }
+}
+
 // Zeros whose space is not at a cluster: nothing can be written there, and nothing is read.
 [[nodiscard]] bool has_misplaced_zeros(const L2Entry& entry, const L2Rules& rules);
 

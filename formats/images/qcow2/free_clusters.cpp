@@ -1,5 +1,6 @@
 #include "formats/images/qcow2/free_clusters.hpp"
 
+#include "formats/images/qcow2/refcount_editor.hpp"
 #include "formats/images/qcow2/refcounts.hpp"
 
 namespace formats::qcow2 {
@@ -26,6 +27,17 @@ void release_free_clusters(const io::File& file, const io::StopFlag& stop) {
   }
   if (first_free < clusters && first_free > 0) file.truncate(first_free * cluster_size);
   file.sync();
+}
+
+void release_room_behind(const io::File& file, const io::StopFlag& stop) {
+  if (file.status().kind != io::FileKind::regular) return;
+  {
+    Header header = read_header(file);
+    RefcountEditor refcounts(file, header);
+    refcounts.move_forward();
+    refcounts.take_into_use(header);
+  }
+  release_free_clusters(file, stop);
 }
 
 }  // namespace formats::qcow2

@@ -9,6 +9,8 @@ namespace formats::qcow2 {
 inline constexpr std::uint32_t magic = 0x514649fb;  // "QFI\xfb"
 inline constexpr std::uint64_t v2_header_bytes = 72;
 inline constexpr std::uint64_t v3_header_bytes = 104;
+inline constexpr std::uint64_t written_v3_header_bytes = 112;  // with the compression type
+inline constexpr std::uint64_t known_autoclear_bits = 3;
 
 // Where each field stands in the file.
 namespace at {

@@ -6,13 +6,12 @@
 #include <cstring>
 #include <string_view>
 
-#include "formats/bytes/big_endian.hpp"
+#include "formats/images/qcow2/header_bytes.hpp"
 #include "formats/images/qcow2/header_layout.hpp"
 
 namespace formats::qcow2 {
 namespace {
 
-constexpr std::size_t written_v3_header_bytes = 112;  // with the compression type, as qemu does
 constexpr std::size_t feature_entry_bytes = 48;
 
 struct Feature {
@@ -31,48 +30,6 @@ constexpr std::array<Feature, 8> features{{
     {2, 0, "bitmaps"},
     {2, 1, "raw external data"},
 }};
-
-class HeaderBytes {
- public:
-  explicit HeaderBytes(std::uint64_t header_bytes) : bytes_(header_bytes) {}
-
-  template <class T>
-  void put(std::size_t offset, T value) {
-    store_big_endian<T>(bytes_, offset, value);
-  }
-  void extension(std::uint32_t type, std::span<const std::byte> content) {
-    const std::size_t begin = bytes_.size();
-    bytes_.resize(begin + 8 + io::align_up(content.size(), 8));
-    put<std::uint32_t>(begin, type);
-    put<std::uint32_t>(begin + 4, static_cast<std::uint32_t>(content.size()));
-    std::copy(content.begin(), content.end(),
-              bytes_.begin() + static_cast<std::ptrdiff_t>(begin) + 8);
-  }
-  void append(std::string_view text) {
-    const auto content = std::as_bytes(std::span(text));
-    bytes_.insert(bytes_.end(), content.begin(), content.end());
-  }
-  [[nodiscard]] std::size_t size() const { return bytes_.size(); }
-  [[nodiscard]] std::vector<std::byte> take(std::uint64_t cluster_size) && {
-    assert(bytes_.size() <= cluster_size);
-    bytes_.resize(cluster_size);
-    return std::move(bytes_);
-  }
-
- private:
-  std::vector<std::byte> bytes_;
-};
-
-std::vector<std::byte> feature_names() {
-  std::vector<std::byte> table(features.size() * feature_entry_bytes);
-  for (std::size_t i = 0; i < features.size(); ++i) {
-    const auto entry = std::span(table).subspan(i * feature_entry_bytes, feature_entry_bytes);
-    entry[0] = std::byte{features[i].word};
-    entry[1] = std::byte{features[i].bit};
-    std::memcpy(entry.data() + 2, features[i].name.data(), features[i].name.size());
-  }
-  return table;
-}
 
 std::size_t base_bytes(const CreateOptions& options) {
   return options.version == 2 ? v2_header_bytes : written_v3_header_bytes;
@@ -110,6 +67,19 @@ void put_fields(HeaderBytes& header, const CreateOptions& options, std::uint64_t
 
 }  // namespace
 
+std::vector<std::byte> feature_names(const std::function<bool(unsigned, unsigned)>& wanted) {
+  std::vector<std::byte> table;
+  for (const Feature& feature : features) {
+    if (!wanted(feature.word, feature.bit)) continue;
+    const std::size_t at = table.size();
+    table.resize(at + feature_entry_bytes);
+    table[at] = std::byte{feature.word};
+    table[at + 1] = std::byte{feature.bit};
+    std::memcpy(table.data() + at + 2, feature.name.data(), feature.name.size());
+  }
+  return table;
+}
+
 bool header_fits(const CreateOptions& options) {
   return needed_bytes(options) <= options.geometry.cluster_size();
 }
@@ -120,20 +90,20 @@ std::vector<std::byte> make_header(const CreateOptions& options, std::uint64_t g
   HeaderBytes header(base_bytes(options));
   put_fields(header, options, guest_size, tables);
   if (!options.backing_format.empty()) {
-    header.extension(extension::backing_format,
-                     std::as_bytes(std::span(std::string_view(options.backing_format))));
+    header.extension(extension::backing_format, options.backing_format);
   }
-  const std::vector<std::byte> names = feature_names();
+  const auto names = feature_names([](unsigned, unsigned) { return true; });
   if (options.version >= 3 && needed_bytes(options) + 8 + names.size() <= cluster_size) {
     header.extension(extension::feature_names, names);
   }
-  header.extension(extension::end, {});
+  header.extension(extension::end, std::string_view());
   if (!options.backing_file.empty()) {
     header.put<std::uint64_t>(at::backing_offset, header.size());
     header.put<std::uint32_t>(at::backing_size,
                               static_cast<std::uint32_t>(options.backing_file.size()));
     header.append(options.backing_file);
   }
+  assert(header.size() <= cluster_size);
   return std::move(header).take(cluster_size);
 }
 

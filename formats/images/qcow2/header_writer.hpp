@@ -1,6 +1,8 @@
 // Makes the first cluster of a new qcow2 image.
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <vector>
 
 #include "formats/images/qcow2/create_options.hpp"
@@ -18,6 +20,11 @@ struct TablePlaces {
 // One cluster. fault_of(options, guest_size) is empty.
 std::vector<std::byte> make_header(const CreateOptions& options, std::uint64_t guest_size,
                                    const TablePlaces& tables);
+
+// The content of the extension that names features, for older programs to say which of them they do
+// not know: those wanted(word, bit) of the header's words 0 incompatible, 1 compatible, 2
+// autoclear.
+std::vector<std::byte> feature_names(const std::function<bool(unsigned, unsigned)>& wanted);
 
 // Whether the names of the options fit into one cluster.
 bool header_fits(const CreateOptions& options);

@@ -1,18 +1,16 @@
 #include "formats/images/qcow2/resize.hpp"
 
 #include <algorithm>
-#include <array>
 #include <vector>
 
 #include <fmt/format.h>
 
-#include "formats/bytes/big_endian.hpp"
-#include "formats/images/qcow2/check.hpp"
 #include "formats/images/qcow2/create_options.hpp"
 #include "formats/images/qcow2/decompress.hpp"
+#include "formats/images/qcow2/editing.hpp"
 #include "formats/images/qcow2/entries.hpp"
 #include "formats/images/qcow2/free_clusters.hpp"
-#include "formats/images/qcow2/header_layout.hpp"
+#include "formats/images/qcow2/header_switch.hpp"
 #include "formats/images/qcow2/refcount_editor.hpp"
 #include "formats/images/qcow2/snapshots.hpp"
 #include "io/error.hpp"
@@ -25,32 +23,18 @@ io::Error refusal(const io::File& file, std::string text) {
   return {io::ErrorKind::refused, file.path(), std::move(text)};
 }
 
-Header read_editable(const io::File& file) {
-  Header header = read_header(file);
-  if (header.corrupt || header.dirty) {
-    throw refusal(file,
-                  "is marked as damaged or was not closed; repair it first (qemu-img check "
-                  "-r all)");
-  }
+Header read_resizable(const io::File& file) {
+  Header header = read_editable(file);
   if (header.external_data) {
     throw io::Error(io::ErrorKind::unsupported, file.path(),
                     "has an external data file, which would have to be resized too");
   }
   if (header.bitmaps) {
     throw refusal(file,
-                  "has bitmaps, which are for its old size; remove them first (qemu-img "
-                  "bitmap --remove)");
+                  "has bitmaps, which are for its old size; remove them first (imgtool bitmap "
+                  "IMAGE NAME --remove)");
   }
   return header;
-}
-
-// Space is taken and given away by the refcounts, so these have to be right. Gives the end of what
-// is in use, which may lie behind the end of the file.
-std::uint64_t checked_end(const io::File& file, const io::StopFlag& stop) {
-  const CheckResult result = check(
-      file, [](const std::string&) {}, stop);
-  if (result.corruptions == 0 && result.errors == 0) return result.image_end;
-  throw refusal(file, "is damaged (imgtool check says where); repair it first");
 }
 
 class Editor {
@@ -73,66 +57,44 @@ class Editor {
     clear_behind_the_end();
     const std::uint64_t room = io::align_up(l1_.size() * 8, cluster_size_) / 8;
     if (needed <= l1_.size()) {
-      write_header(size, header_.l1_offset, header_.l1_entries);
+      set_disk(size, header_.l1_offset, header_.l1_entries);
+      write_header(file_, header_);
     } else if (needed <= room) {
       const std::vector<std::byte> zeros((needed - l1_.size()) * 8);
       file_.write_at(header_.l1_offset.value + l1_.size() * 8, zeros);
-      file_.sync();
-      write_header(size, header_.l1_offset, static_cast<std::uint32_t>(needed));
+      set_disk(size, header_.l1_offset, needed);
+      write_header(file_, header_);
     } else {
       move_l1(size, needed);
     }
   }
 
   void shrink(std::uint64_t size) {
-    checked_end(file_, stop_);
+    refuse_damaged(file_, stop_);
     refuse_compressed_end(size);
     // From here on the old content is gone; what follows gives its space back.
-    write_header(size, header_.l1_offset, header_.l1_entries);
+    set_disk(size, header_.l1_offset, header_.l1_entries);
+    write_header(file_, header_);
     drop_content_behind(size);
     const io::StopFlag to_the_end{false};
-    release_free_clusters(file_, to_the_end);
+    release_room_behind(file_, to_the_end);
   }
 
  private:
   [[nodiscard]] std::vector<std::uint64_t> read_table(std::uint64_t offset,
                                                       std::uint64_t words) const {
-    std::vector<std::byte> bytes(words * 8);
-    if (file_.read_at(offset, bytes) != bytes.size()) {
-      throw io::Error::format(file_.path(), offset, "the file ends inside a table");
-    }
-    std::vector<std::uint64_t> table(words);
-    for (std::size_t index = 0; index < words; ++index) {
-      table[index] = load_big_endian<std::uint64_t>(bytes, index * 8);
-    }
-    return table;
+    return read_words(file_, {offset}, words);
   }
 
   void write_table(std::uint64_t offset, const std::vector<std::uint64_t>& table) {
-    std::vector<std::byte> bytes(table.size() * 8);
-    for (std::size_t index = 0; index < table.size(); ++index) {
-      store_big_endian<std::uint64_t>(bytes, index * 8, table[index]);
-    }
-    file_.write_at(offset, bytes);
+    write_words(file_, {offset}, table);
   }
 
-  // Size and L1 table change together: these fields are in one sector.
-  void write_header(std::uint64_t size, HostOffset l1, std::uint32_t l1_entries) {
-    if (header_.version >= 3) {
-      // A program that changes an image clears the autoclear bits that it does not know.
-      std::array<std::byte, 8> autoclear{};
-      file_.read_at(at::autoclear, autoclear);
-      store_big_endian<std::uint64_t>(autoclear, 0,
-                                      load_big_endian<std::uint64_t>(autoclear, 0) & 3);
-      file_.write_at(at::autoclear, autoclear);
-    }
-    std::array<std::byte, 24> fields{};
-    file_.read_at(at::virtual_size, fields);
-    store_big_endian<std::uint64_t>(fields, 0, size);
-    store_big_endian<std::uint32_t>(fields, at::l1_size - at::virtual_size, l1_entries);
-    store_big_endian<std::uint64_t>(fields, at::l1_offset - at::virtual_size, l1.value);
-    file_.write_at(at::virtual_size, fields);
-    file_.sync();
+  // Size and L1 table change together.
+  void set_disk(std::uint64_t size, HostOffset l1, std::uint64_t l1_entries) {
+    header_.virtual_size = size;
+    header_.l1_offset = l1;
+    header_.l1_entries = static_cast<std::uint32_t>(l1_entries);
   }
 
   // --- growing ---
@@ -148,7 +110,7 @@ class Editor {
                     "has content behind the end of its disk, which would come to light; convert "
                     "it, which leaves that out");
     }
-    checked_end(file_, stop_);
+    refuse_damaged(file_, stop_);
     drop_content_behind(size);
   }
 
@@ -188,28 +150,13 @@ class Editor {
   }
 
   void move_l1(std::uint64_t size, std::uint64_t entries) {
-    const std::uint64_t clusters = io::align_up(entries * 8, cluster_size_) / cluster_size_;
-    const std::uint64_t used = std::max(file_.size(), checked_end(file_, stop_));
-    const HostOffset first = refcounts_.append(used, clusters);
+    refuse_damaged(file_, stop_);
     std::vector<std::uint64_t> table = l1_;
-    table.resize(clusters * cluster_size_ / 8);
-    write_table(first.value, table);
-    refcounts_.write_blocks();
-    file_.sync();
-    refcounts_.write_table();
-    file_.sync();
-    write_header(size, first, static_cast<std::uint32_t>(entries));
-    release_old_l1();
-  }
-
-  void release_old_l1() {
-    const std::uint64_t begin = header_.l1_offset.value / cluster_size_;
-    const std::uint64_t clusters = io::align_up(l1_.size() * 8, cluster_size_) / cluster_size_;
-    for (std::uint64_t cluster = begin; cluster < begin + clusters; ++cluster) {
-      refcounts_.release(cluster);
-    }
-    refcounts_.write_blocks();
-    file_.sync();
+    table.resize(entries);
+    const HostOffset place = refcounts_.place(bytes_of(table));
+    refcounts_.release(header_.l1_offset, l1_.size() * 8);
+    set_disk(size, place, entries);
+    refcounts_.take_into_use(header_);
   }
 
   // --- content behind the end ---
@@ -222,8 +169,7 @@ class Editor {
     file_.sync();
     for (const std::uint64_t cluster : released_) refcounts_.release(cluster);
     released_.clear();
-    refcounts_.write_blocks();
-    file_.sync();
+    refcounts_.take_into_use(header_);
   }
 
   // L2 tables that describe something behind `size`.
@@ -256,23 +202,13 @@ class Editor {
   void release_entries(std::vector<std::uint64_t>& table, std::uint64_t keep,
                        std::uint64_t offset) {
     const std::uint64_t words = header_.geometry.l2_entry_bytes() / 8;
-    L2Rules rules;
-    rules.geometry = header_.geometry;
-    rules.zero_flag_allowed = header_.version >= 3;
+    const L2Rules rules = rules_of(header_);
     for (std::uint64_t at = keep * words; at < table.size(); at += words) {
       const L2Entry entry{table[at], words == 2 ? table[at + 1] : 0};
       if (const std::string fault = l2_fault(entry, rules); !fault.empty()) {
         throw io::Error::format(file_.path(), offset + at * 8, fault);
       }
-      if (entry.compressed()) {
-        const CompressedStream stream = compressed_stream(entry.word, header_.geometry);
-        const std::uint64_t last = (stream.offset.value + stream.bytes - 1) / cluster_size_;
-        for (std::uint64_t c = stream.offset.value / cluster_size_; c <= last; ++c) {
-          released_.push_back(c);
-        }
-      } else if (table_offset(entry.word).value != 0) {
-        released_.push_back(table_offset(entry.word).value / cluster_size_);
-      }
+      for_each_cluster_of(entry, rules, [this](std::uint64_t used) { released_.push_back(used); });
       std::fill_n(table.begin() + static_cast<std::ptrdiff_t>(at), words, 0);
     }
   }
@@ -322,7 +258,7 @@ class Editor {
 }  // namespace
 
 void grow(const io::File& file, std::uint64_t new_size, const io::StopFlag& stop) {
-  Header header = read_editable(file);
+  Header header = read_resizable(file);
   new_size = virtual_size_for(new_size);
   if (header.version == 2 && header.snapshot_count > 0) {
     throw refusal(file, "has snapshots that do not know their own size (compat=0.10)");
@@ -336,7 +272,7 @@ void grow(const io::File& file, std::uint64_t new_size, const io::StopFlag& stop
 }
 
 void shrink(const io::File& file, std::uint64_t new_size, const io::StopFlag& stop) {
-  Header header = read_editable(file);
+  Header header = read_resizable(file);
   if (header.snapshot_count > 0) {
     throw refusal(file, "has snapshots; shrinking is possible only without them");
   }

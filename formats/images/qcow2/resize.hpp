@@ -1,7 +1,7 @@
 // Changes the size of a qcow2 image's disk, in place.
 //
 // Killed at any moment, the image stays whole and of the old or the new size; at worst clusters
-// leak, which `check --repair leaks` of qemu-img mends; what a shrink that was killed left behind
+// leak, which `check --repair leaks` mends; what a shrink that was killed left behind
 // the end is dropped by the next one that grows. Blocking; the file is open for reading and
 // writing, and no other program writes to it (see io/image_lock.hpp).
 #pragma once

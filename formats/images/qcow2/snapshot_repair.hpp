@@ -10,9 +10,7 @@
 namespace formats::qcow2 {
 
 // A check found nothing else that is corrupt. `file` is open for writing, and no other program uses
-// it. The new table stands behind the end of the file; one write to the header takes it into use,
-// and then the old one's clusters are freed. Killed at any moment, at worst clusters leak. Throws
-// io::Error; unsupported before anything is written when the refcount table has no room.
+// it. Killed at any moment, the image has the old table or the new one. Throws io::Error.
 void complete_snapshots(const io::File& file);
 
 }  // namespace formats::qcow2

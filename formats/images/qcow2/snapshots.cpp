@@ -12,13 +12,10 @@ namespace formats::qcow2 {
 namespace {
 
 constexpr std::uint64_t snapshot_fixed_bytes = 40;
-constexpr std::uint64_t largest_table = 64 * io::MiB;
 constexpr std::uint32_t most_extra = 1024;
 constexpr std::uint32_t least_extra_v3 = 16;
+constexpr std::uint32_t written_extra = 24;    // as qemu since 5.2: with the instruction count
 constexpr std::size_t extra_bytes_field = 36;  // of an entry
-// What qemu has room for.
-constexpr std::size_t longest_id = 127;
-constexpr std::size_t longest_name = 255;
 
 // Entries follow one another, so that a table of 64 MiB is read piece by piece.
 class SnapshotParser {
@@ -31,10 +28,10 @@ class SnapshotParser {
     for (std::uint32_t i = 0; i < header_.snapshot_count; ++i) {
       table.snapshots.push_back(parse_entry());
       table.bytes = offset_ - header_.snapshots_offset;
-      if (table.bytes > largest_table) {
+      if (table.bytes > largest_snapshot_table) {
         throw io::Error::format(
             tables_.path(), header_.snapshots_offset.value,
-            fmt::format("the snapshot table is larger than {} bytes", largest_table));
+            fmt::format("the snapshot table is larger than {} bytes", largest_snapshot_table));
       }
     }
     return table;
@@ -57,8 +54,8 @@ class SnapshotParser {
     snapshot.vm_clock_nsec = load_big_endian<std::uint64_t>(fixed, 24);
     snapshot.vm_state_size = load_big_endian<std::uint32_t>(fixed, 32);
     parse_extra(load_big_endian<std::uint32_t>(fixed, 36), snapshot);
-    snapshot.id = take_text("id", id_bytes, longest_id);
-    snapshot.name = take_text("name", name_bytes, longest_name);
+    snapshot.id = take_text("id", id_bytes, longest_snapshot_id);
+    snapshot.name = take_text("name", name_bytes, longest_snapshot_name);
     const std::uint64_t used = offset_ - header_.snapshots_offset;
     offset_ = header_.snapshots_offset + io::align_up(used, 8);
     return snapshot;
@@ -119,34 +116,73 @@ bool any_incomplete(const SnapshotTable& table) {
                      [](const Snapshot& snapshot) { return snapshot.incomplete; });
 }
 
-std::vector<std::byte> completed_table(const TableReader& tables, const Header& header,
-                                       const SnapshotTable& table) {
-  std::vector<std::byte> old(table.bytes);
-  tables.read(header.snapshots_offset, old, "the snapshot table");
-  std::vector<std::byte> made;
+std::vector<std::vector<std::byte>> raw_entries(const TableReader& tables, const Header& header,
+                                                const SnapshotTable& table) {
+  std::vector<std::byte> bytes(table.bytes);
+  // The file may end without the padding of the last entry.
+  const std::uint64_t there = tables.file_size() - header.snapshots_offset.value;
+  tables.read(header.snapshots_offset,
+              std::span(bytes).first(std::min<std::uint64_t>(bytes.size(), there)),
+              "the snapshot table");
+  std::vector<std::vector<std::byte>> entries;
   std::size_t at = 0;
   for (const Snapshot& snapshot : table.snapshots) {
-    const auto entry = std::span(old).subspan(at);
+    const auto entry = std::span(bytes).subspan(at);
     const std::size_t extra = load_big_endian<std::uint32_t>(entry, extra_bytes_field);
-    const std::size_t names = snapshot.id.size() + snapshot.name.size();
-    const std::size_t begin = made.size();
-    const auto append = [&](std::size_t from, std::size_t length) {
-      const auto part = entry.subspan(from, length);
-      made.insert(made.end(), part.begin(), part.end());
-    };
-    append(0, snapshot_fixed_bytes + extra);
-    if (snapshot.incomplete) {
-      made.resize(begin + snapshot_fixed_bytes + least_extra_v3);
-      const auto now = std::span(made).subspan(begin);
-      store_big_endian(now, extra_bytes_field, least_extra_v3);
-      store_big_endian(now, snapshot_fixed_bytes, snapshot.vm_state_size);
-      store_big_endian(now, snapshot_fixed_bytes + 8, snapshot.disk_size);
-    }
-    append(snapshot_fixed_bytes + extra, names);
-    made.resize(io::align_up(made.size(), 8));
-    at += io::align_up(snapshot_fixed_bytes + extra + names, 8);
+    const std::size_t length =
+        snapshot_fixed_bytes + extra + snapshot.id.size() + snapshot.name.size();
+    entries.emplace_back(entry.begin(), entry.begin() + static_cast<std::ptrdiff_t>(length));
+    // The last one may end without its padding.
+    entries.back().resize(io::align_up(length, 8));
+    at += entries.back().size();
   }
-  return made;
+  return entries;
+}
+
+std::vector<std::byte> joined_entries(const std::vector<std::vector<std::byte>>& entries) {
+  std::vector<std::byte> table;
+  for (const auto& entry : entries) table.insert(table.end(), entry.begin(), entry.end());
+  return table;
+}
+
+std::vector<std::byte> make_entry(const Snapshot& snapshot) {
+  std::vector<std::byte> entry(snapshot_fixed_bytes + written_extra);
+  store_big_endian(entry, 0, snapshot.l1_offset.value);
+  store_big_endian(entry, 8, snapshot.l1_entries);
+  store_big_endian(entry, 12, static_cast<std::uint16_t>(snapshot.id.size()));
+  store_big_endian(entry, 14, static_cast<std::uint16_t>(snapshot.name.size()));
+  store_big_endian(entry, 16, snapshot.date_sec);
+  store_big_endian(entry, 20, snapshot.date_nsec);
+  store_big_endian(entry, 24, snapshot.vm_clock_nsec);
+  store_big_endian(entry, extra_bytes_field, written_extra);
+  store_big_endian(entry, snapshot_fixed_bytes, snapshot.vm_state_size);
+  store_big_endian(entry, snapshot_fixed_bytes + 8, snapshot.disk_size);
+  store_big_endian(entry, snapshot_fixed_bytes + 16, snapshot.icount.value_or(~std::uint64_t{0}));
+  for (const std::string* text : {&snapshot.id, &snapshot.name}) {
+    const auto bytes = std::as_bytes(std::span(*text));
+    entry.insert(entry.end(), bytes.begin(), bytes.end());
+  }
+  entry.resize(io::align_up(entry.size(), 8));
+  return entry;
+}
+
+std::vector<std::byte> completed_table(const TableReader& tables, const Header& header,
+                                       const SnapshotTable& table) {
+  auto entries = raw_entries(tables, header, table);
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const Snapshot& snapshot = table.snapshots[i];
+    if (!snapshot.incomplete) continue;
+    auto& entry = entries[i];
+    const std::size_t extra = load_big_endian<std::uint32_t>(entry, extra_bytes_field);
+    const auto names = entry.begin() + static_cast<std::ptrdiff_t>(snapshot_fixed_bytes + extra);
+    entry.resize(snapshot_fixed_bytes + extra + snapshot.id.size() + snapshot.name.size());
+    entry.insert(names, least_extra_v3 - extra, std::byte{0});
+    store_big_endian(entry, extra_bytes_field, least_extra_v3);
+    store_big_endian(entry, snapshot_fixed_bytes, snapshot.vm_state_size);
+    store_big_endian(entry, snapshot_fixed_bytes + 8, snapshot.disk_size);
+    entry.resize(io::align_up(entry.size(), 8));
+  }
+  return joined_entries(entries);
 }
 
 const Snapshot* find_snapshot(const std::vector<Snapshot>& snapshots, std::string_view wanted) {

@@ -12,6 +12,11 @@
 
 namespace formats::qcow2 {
 
+// qemu's limits.
+inline constexpr std::uint64_t largest_snapshot_table = 64 * io::MiB;
+inline constexpr std::size_t longest_snapshot_id = 127;
+inline constexpr std::size_t longest_snapshot_name = 255;
+
 struct Snapshot {
   std::string id;  // untrusted bytes, as is `name`
   std::string name;
@@ -38,6 +43,15 @@ struct SnapshotTable {
 SnapshotTable read_snapshots(const TableReader& tables, const Header& header);
 
 [[nodiscard]] bool any_incomplete(const SnapshotTable& table);
+
+// The entries of `table`, which was read from there, as they stand in the file: whole words each.
+[[nodiscard]] std::vector<std::vector<std::byte>> raw_entries(const TableReader& tables,
+                                                              const Header& header,
+                                                              const SnapshotTable& table);
+[[nodiscard]] std::vector<std::byte> joined_entries(
+    const std::vector<std::vector<std::byte>>& entries);
+// A new entry, with what version 3 demands and older programs skip.
+[[nodiscard]] std::vector<std::byte> make_entry(const Snapshot& snapshot);
 
 // The bytes of `table`, which was read from there, with every entry completed.
 [[nodiscard]] std::vector<std::byte> completed_table(const TableReader& tables,
