@@ -42,6 +42,8 @@ class ImageLocks(TestCase):
         yield "create", "--force", self.image, "1M"
         yield "resize", self.image, "+1M"
         yield "snapshot", "-c", "one", self.image
+        yield "commit", "--follow-references", self.image
+        yield "rebase", "-u", "-b", "", self.image
 
     def readers(self):
         yield "convert", self.image, self.path()

@@ -73,6 +73,32 @@ class Judge:
             return None
         return tuple(entry["name"] for entry in json.loads(done.stdout).get("snapshots", []))
 
+    def backing(self, data):
+        """The name of the backing file, or None."""
+        return self._ask("backing", data, self._backing)
+
+    @staticmethod
+    def _backing(path):
+        done = subprocess.run(["qemu-img", "info", "-f", "qcow2", "--output=json", path],
+                              capture_output=True, check=False)
+        return json.loads(done.stdout).get("backing-filename") if done.returncode == 0 else None
+
+    def chain(self, contents, names):
+        """What the last image shows; each names the one before, by these names beside it."""
+        def ask(path):
+            folder = pathlib.Path(f"{path}.chain")
+            folder.mkdir(exist_ok=True)
+            for name, content in zip(names, contents):
+                (folder / name).write_bytes(content)
+            raw = folder / "raw"
+            done = subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw",
+                                   folder / names[-1], raw], capture_output=True, check=False)
+            return raw.read_bytes() if done.returncode == 0 else None
+
+        if None in contents:
+            return None
+        return self._ask(("chain", *names), b"".join(contents), ask)
+
     def health(self, data):
         """Corruptions and leaks; None where qemu-img cannot check the image."""
         return self._ask("health", data, self._check)

@@ -2,6 +2,7 @@
 import os
 
 from burns import BurnDisk, BurnOver
+from chains import Commit, Rebase
 from held import (AttachedBurn, AttachedConvert, AttachedResize, LockedBurn, LockedConvert,
                   LockedRepair, LockedResize)
 from in_place import (Repair, RepairRebuild, RepairSnapshots, ResizeGrow, ResizeGrowAfterCut,
@@ -16,7 +17,7 @@ ALL = (BurnOver, BurnNew, BurnDisk, Capture, CaptureCompressed, ConvertToRaw, Co
        ConvertFromXz, ConvertFromZst, ConvertInPlace,
        ConvertToQcow2, ConvertToQcow2Compressed, ReplaceQcow2, ConvertToZst,
        ConvertWithoutRenameat2, ResizeGrow, ResizeShrink, ResizeGrowAfterCut, ResizeRaw, Repair,
-       RepairRebuild, RepairSnapshots, SnapshotCreate, SnapshotApply, SnapshotDelete,
+       RepairRebuild, RepairSnapshots, SnapshotCreate, SnapshotApply, SnapshotDelete, Commit, Rebase,
        CaptureResumable, CaptureHalfDone, BurnResumable,
        BurnHalfDone, LockedConvert, LockedBurn, LockedResize, LockedRepair, AttachedBurn,
        AttachedConvert, AttachedResize, Hash, VerifyDifferent,

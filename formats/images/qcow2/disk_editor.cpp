@@ -15,6 +15,17 @@ constexpr std::uint64_t all_zero = all_allocated << 32;
 
 }  // namespace
 
+void refuse_unwritable(const io::File& file, const Header& header) {
+  if (header.encryption != Encryption::none) {
+    throw io::Error(io::ErrorKind::unsupported, file.path(),
+                    "is encrypted, and imgtool cannot write what is to be decrypted");
+  }
+  if (header.external_data) {
+    throw io::Error(io::ErrorKind::unsupported, file.path(),
+                    "has an external data file, which qemu-img can write to");
+  }
+}
+
 DiskEditor::DiskEditor(const io::File& file, const Header& now, Header next)
     : file_(file),
       next_(std::move(next)),
@@ -26,14 +37,7 @@ DiskEditor::DiskEditor(const io::File& file, const Header& now, Header next)
       table_(now.geometry) {
   // Finds what is wrong with it.
   (void)load_l1(TableReader(file), now.geometry, now.l1_offset, now.l1_entries);
-  if (now.encryption != Encryption::none) {
-    throw io::Error(io::ErrorKind::unsupported, file.path(),
-                    "is encrypted, and imgtool cannot write what is to be decrypted");
-  }
-  if (now.external_data) {
-    throw io::Error(io::ErrorKind::unsupported, file.path(),
-                    "has an external data file, which qemu-img can write to");
-  }
+  refuse_unwritable(file, now);
 }
 
 void DiskEditor::write(GuestOffset guest, std::span<const std::byte> content) {

@@ -20,6 +20,9 @@
 
 namespace formats::qcow2 {
 
+// Throws ErrorKind::unsupported for an image whose content cannot be written by it.
+void refuse_unwritable(const io::File& file, const Header& header);
+
 class DiskEditor {
  public:
   // `file` outlives it, and is checked: see RefcountEditor. `next` differs from `now`, its header,

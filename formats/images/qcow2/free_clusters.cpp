@@ -2,6 +2,7 @@
 
 #include "formats/images/qcow2/refcount_editor.hpp"
 #include "formats/images/qcow2/refcounts.hpp"
+#include "formats/images/qcow2/snapshots.hpp"
 
 namespace formats::qcow2 {
 
@@ -34,6 +35,10 @@ void release_room_behind(const io::File& file, const io::StopFlag& stop) {
   {
     Header header = read_header(file);
     RefcountEditor refcounts(file, header);
+    header.l1_offset =
+        refcounts.moved_forward(header.l1_offset, std::uint64_t{header.l1_entries} * 8);
+    header.snapshots_offset = refcounts.moved_forward(
+        header.snapshots_offset, read_snapshots(TableReader(file), header).bytes);
     refcounts.move_forward();
     refcounts.take_into_use(header);
   }

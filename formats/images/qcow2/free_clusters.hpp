@@ -16,8 +16,8 @@ namespace formats::qcow2 {
 // moment, the image is as it was. Throws io::Error; cancelled soon after `stop` was set.
 void release_free_clusters(const io::File& file, const io::StopFlag& stop);
 
-// The same after refcounts were written anew, which lie behind all else then: moves them forward
-// first, so that the file can become shorter.
+// The same after tables were written anew, which lie behind all else then: moves refcounts, L1
+// table and the list of snapshots forward first, so that the file can become shorter.
 void release_room_behind(const io::File& file, const io::StopFlag& stop);
 
 }  // namespace formats::qcow2

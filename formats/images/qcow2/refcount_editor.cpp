@@ -176,6 +176,21 @@ HostOffset RefcountEditor::place(std::vector<std::byte> table) {
   return offset;
 }
 
+HostOffset RefcountEditor::moved_forward(HostOffset table, std::uint64_t bytes) {
+  const std::uint64_t before = cursor_;
+  const std::uint64_t clusters = io::align_up(bytes, cluster_size_) / cluster_size_;
+  if (clusters == 0) return table;
+  if (next_free(clusters) * cluster_size_ >= table.value) {
+    cursor_ = before;
+    return table;
+  }
+  cursor_ = before;
+  std::vector<std::byte> content(bytes);
+  file_.read_at(table.value, content);
+  release(table, bytes);
+  return place(std::move(content));
+}
+
 void RefcountEditor::move_forward() {
   for (std::uint64_t index = 0; index < table_.size(); ++index) {
     if (table_[index] == 0 || moved_[index]) continue;

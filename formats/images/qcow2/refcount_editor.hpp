@@ -49,6 +49,10 @@ class RefcountEditor {
   // and is at 0.
   [[nodiscard]] HostOffset place(std::vector<std::byte> table);
 
+  // Moves a table of so many bytes to where it lies further in front in the file, where there is
+  // room for that: gives its place then.
+  [[nodiscard]] HostOffset moved_forward(HostOffset table, std::uint64_t bytes);
+
   // Flushes all that was written so far, then makes `next` the image's header, in which it puts
   // where the refcounts are now.
   void take_into_use(Header& next);
