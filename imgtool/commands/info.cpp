@@ -7,6 +7,7 @@
 #include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
 #include "imgtool/jobs/image_source.hpp"
+#include "imgtool/reports/bitmap_report.hpp"
 #include "imgtool/reports/snapshot_report.hpp"
 #include "imgtool/terminal/escape.hpp"
 #include "imgtool/terminal/exit_code.hpp"
@@ -25,16 +26,6 @@ using formats::qcow2::Encryption;
 using formats::qcow2::Header;
 using formats::qcow2::LuksHeader;
 using formats::qcow2::Snapshot;
-
-Json bitmap_json(const Bitmap& bitmap) {
-  Json json;
-  json["name"] = bitmap.name;
-  json["granularity"] = std::uint64_t{1} << bitmap.granularity_bits;
-  json["flags"] = Json::array();
-  if (bitmap.in_use) json["flags"].push_back("in-use");
-  if (bitmap.automatic) json["flags"].push_back("auto");
-  return json;
-}
 
 Json luks_json(const LuksHeader& luks) {
   Json json;

@@ -64,7 +64,7 @@ void CommitJob::check_base() {
     qcow2::refuse_damaged(base_, stop_);
     qcow2::refuse_unwritable(base_, header);
     for (const qcow2::Bitmap& bitmap : qcow2::read_bitmaps(qcow2::TableReader(base_), header)) {
-      if (!bitmap.automatic) continue;
+      if (!bitmap.automatic || !header.bitmaps_consistent) continue;
       throw io::Error::refusal(
           base_link_.path,
           fmt::format("has the bitmap '{}', which records what is written; disable or remove it "

@@ -43,6 +43,7 @@ class ImageLocks(TestCase):
         yield "resize", self.image, "+1M"
         yield "snapshot", "-c", "one", self.image
         yield "commit", "--follow-references", self.image
+        yield "bitmap", self.image, "one", "--add"
         yield "rebase", "-u", "-b", "", self.image
 
     def readers(self):

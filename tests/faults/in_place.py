@@ -244,3 +244,35 @@ class SnapshotDelete(SnapshotScenario):
 
     def args(self, place):
         return ["snapshot", "-d", "two", place.folder / self.image]
+
+
+class Bitmap(InPlace):
+    """Two are merged: the list of them is the old one or the new one."""
+    name = "bitmap --merge"
+    system = True
+
+    def make(self):
+        self.disk = noise(40 * KiB, 1) + bytes(24 * KiB)
+        path = self.judge.folder / "with bitmaps"
+        path.write_bytes(qcow2_image(self.judge.folder, self.disk, "-o", "cluster_size=512"))
+        for name in ("one", "two"):
+            subprocess.run(["qemu-img", "bitmap", "--add", "-g", "512", path, name], check=True)
+            subprocess.run(["qemu-io", "-c", f"write -P 7 {len(name) * 2}K 4K", path], check=True,
+                           capture_output=True)
+        self.files = {self.image: path.read_bytes()}
+        self.disk = self.judge.disk(self.files[self.image])
+        self.before = self.judge.bitmaps(self.files[self.image])
+        path.unlink()
+
+    def args(self, place):
+        return ["bitmap", place.folder / self.image, "two", "--merge", "one", "--disable"]
+
+    def fault_of_image(self, data, code):
+        health = self.judge.health(data)
+        if health != (0, 0) or self.judge.disk(data) != self.disk:
+            return f"exit {code}, and qemu-img check finds {health}, or the content changed"
+        bitmaps = self.judge.bitmaps(data)
+        after = {**self.before, "two": []}
+        if bitmaps not in (self.before, after) or (code == 0 and bitmaps != after):
+            return f"exit {code}, and it has {bitmaps}"
+        return None

@@ -73,6 +73,19 @@ class Judge:
             return None
         return tuple(entry["name"] for entry in json.loads(done.stdout).get("snapshots", []))
 
+    def bitmaps(self, data):
+        """The flags of each, by name."""
+        return self._ask("bitmaps", data, self._bitmaps)
+
+    @staticmethod
+    def _bitmaps(path):
+        done = subprocess.run(["qemu-img", "info", "-f", "qcow2", "--output=json", path],
+                              capture_output=True, check=False)
+        if done.returncode != 0:
+            return None
+        found = json.loads(done.stdout)["format-specific"]["data"].get("bitmaps", [])
+        return {one["name"]: one["flags"] for one in found}
+
     def backing(self, data):
         """The name of the backing file, or None."""
         return self._ask("backing", data, self._backing)

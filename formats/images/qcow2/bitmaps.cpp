@@ -12,7 +12,6 @@ constexpr std::uint64_t bitmap_fixed_bytes = 24;
 constexpr std::uint32_t in_use_flag = 1;
 constexpr std::uint32_t automatic_flag = 2;
 constexpr std::uint32_t known_flags = 7;
-constexpr std::uint64_t longest_name = 1023;
 constexpr std::uint64_t most_table_entries = std::uint64_t{1} << 27;
 
 class DirectoryParser {
@@ -50,8 +49,9 @@ class DirectoryParser {
     if (bitmap.granularity_bits < 9 || bitmap.granularity_bits > 31) {
       fail(fmt::format("a bitmap has granularity_bits {}, not 9 to 31", bitmap.granularity_bits));
     }
-    if (name_bytes == 0 || name_bytes > longest_name) {
-      fail(fmt::format("a bitmap's name has {} bytes, not 1 to {}", name_bytes, longest_name));
+    if (name_bytes == 0 || name_bytes > longest_bitmap_name) {
+      fail(fmt::format("a bitmap's name has {} bytes, not 1 to {}", name_bytes,
+                       longest_bitmap_name));
     }
     if (extra_bytes != 0) fail("a bitmap has extra data, whose meaning is not known");
     bitmap.in_use = (flags & in_use_flag) != 0;
@@ -87,12 +87,8 @@ class DirectoryParser {
     }
   }
 
-  // Bits for the disk, in whole clusters.
   [[nodiscard]] std::uint64_t entries_for(const Bitmap& bitmap) const {
-    const std::uint64_t granularity = std::uint64_t{1} << bitmap.granularity_bits;
-    const std::uint64_t bits = io::align_up(header_.virtual_size, granularity) / granularity;
-    return io::align_up((bits + 7) / 8, header_.geometry.cluster_size()) /
-           header_.geometry.cluster_size();
+    return bitmap_table_entries(header_, bitmap.granularity_bits);
   }
 
   [[nodiscard]] std::vector<std::byte> peek(std::uint64_t from, std::size_t bytes) const {
@@ -116,6 +112,34 @@ class DirectoryParser {
 
 std::vector<Bitmap> read_bitmaps(const TableReader& tables, const Header& header) {
   return header.bitmaps ? DirectoryParser(tables, header).parse() : std::vector<Bitmap>();
+}
+
+// Bits for the disk, in whole clusters.
+std::uint64_t bitmap_table_entries(const Header& header, std::uint32_t granularity_bits) {
+  const std::uint64_t granularity = std::uint64_t{1} << granularity_bits;
+  const std::uint64_t cluster_size = header.geometry.cluster_size();
+  const std::uint64_t bits = io::align_up(header.virtual_size, granularity) / granularity;
+  return io::align_up((bits + 7) / 8, cluster_size) / cluster_size;
+}
+
+std::vector<std::byte> make_bitmap_directory(const std::vector<Bitmap>& bitmaps) {
+  std::vector<std::byte> directory;
+  for (const Bitmap& bitmap : bitmaps) {
+    const std::size_t at = directory.size();
+    directory.resize(at + bitmap_fixed_bytes);
+    const auto entry = std::span(directory).subspan(at);
+    store_big_endian(entry, 0, bitmap.table_offset.value);
+    store_big_endian(entry, 8, bitmap.table_entries);
+    store_big_endian(entry, 12,
+                     (bitmap.in_use ? in_use_flag : 0) | (bitmap.automatic ? automatic_flag : 0));
+    entry[16] = std::byte{1};  // dirty tracking, the one type there is
+    entry[17] = static_cast<std::byte>(bitmap.granularity_bits);
+    store_big_endian(entry, 18, static_cast<std::uint16_t>(bitmap.name.size()));
+    const auto name = std::as_bytes(std::span(bitmap.name));
+    directory.insert(directory.end(), name.begin(), name.end());
+    directory.resize(io::align_up(directory.size(), 8));
+  }
+  return directory;
 }
 
 }  // namespace formats::qcow2

@@ -11,6 +11,9 @@
 
 namespace formats::qcow2 {
 
+// qemu's limit.
+inline constexpr std::uint64_t longest_bitmap_name = 1023;
+
 struct Bitmap {
   std::string name;  // untrusted bytes
   HostOffset table_offset;
@@ -22,5 +25,12 @@ struct Bitmap {
 
 // Those of the header's directory, all checked; empty without one. Throws Error.
 std::vector<Bitmap> read_bitmaps(const TableReader& tables, const Header& header);
+
+// The length of the table of a bitmap for the disk; 0 for an empty one.
+[[nodiscard]] std::uint64_t bitmap_table_entries(const Header& header,
+                                                 std::uint32_t granularity_bits);
+
+// The directory that read_bitmaps() reads these from.
+[[nodiscard]] std::vector<std::byte> make_bitmap_directory(const std::vector<Bitmap>& bitmaps);
 
 }  // namespace formats::qcow2

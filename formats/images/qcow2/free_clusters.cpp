@@ -6,6 +6,30 @@
 
 namespace formats::qcow2 {
 
+namespace {
+
+// Whether so many clusters are free before the last one in use that moving tables there is worth
+// it.
+bool has_holes(const io::File& file) {
+  constexpr std::uint64_t least = 4;  // a refcount block, the table of them, and an L1 table move
+  const Header header = read_header(file);
+  TableReader tables(file);
+  Refcounts refcounts(tables, header);
+  std::uint64_t free = 0;
+  std::uint64_t holes = 0;
+  for (std::uint64_t at = 0; at * header.geometry.cluster_size() < tables.file_size(); ++at) {
+    if (refcounts.of(at) == 0) {
+      ++free;
+    } else {
+      holes = free;
+    }
+    if (holes >= least) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
 void release_free_clusters(const io::File& file, const io::StopFlag& stop) {
   if (file.status().kind != io::FileKind::regular) return;
   const Header header = read_header(file);
@@ -32,7 +56,7 @@ void release_free_clusters(const io::File& file, const io::StopFlag& stop) {
 
 void release_room_behind(const io::File& file, const io::StopFlag& stop) {
   if (file.status().kind != io::FileKind::regular) return;
-  {
+  if (has_holes(file)) {
     Header header = read_header(file);
     RefcountEditor refcounts(file, header);
     header.l1_offset =

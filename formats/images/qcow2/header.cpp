@@ -15,7 +15,6 @@ namespace formats::qcow2 {
 namespace {
 
 // More of qemu's limits.
-constexpr std::uint64_t most_bitmaps = 65535;
 constexpr std::uint64_t largest_bitmap_directory = 1024 * most_bitmaps;
 constexpr std::uint64_t longest_format_name = 15;
 

@@ -19,6 +19,7 @@ namespace formats::qcow2 {
 inline constexpr std::uint64_t largest_l1_bytes = 32 * io::MiB;
 inline constexpr std::uint64_t largest_refcount_table_bytes = 8 * io::MiB;
 inline constexpr std::uint64_t most_snapshots = 65536;
+inline constexpr std::uint64_t most_bitmaps = 65535;
 inline constexpr std::uint64_t longest_backing_name = 1023;
 // Ours: the names of all snapshots, and those of all bitmaps. A hole could hold any number.
 inline constexpr std::uint64_t most_names_bytes = 4 * io::MiB;

@@ -149,7 +149,7 @@ std::optional<std::uint64_t> place_of_name(const Written& written, const Header&
   return std::nullopt;
 }
 
-[[noreturn]] void refuse(const io::File& file, std::string text) {
+[[noreturn]] void refuse_header(const io::File& file, std::string text) {
   throw io::Error(io::ErrorKind::unsupported, file.path(), std::move(text));
 }
 
@@ -158,17 +158,18 @@ void write_anew(const io::File& file, const Header& now, const Header& next) {
   HeaderBytes bytes = laid_out(written, now, next);
   bytes.extension(extension::end, std::string_view());
   if (bytes.size() > sector_bytes) {
-    refuse(file,
-           "has extensions in its header that leave no room to change it in one step; convert it, "
-           "which makes a new one");
+    refuse_header(
+        file,
+        "has extensions in its header that leave no room to change it in one step; convert it, "
+        "which makes a new one");
   }
   const std::string& name = next.backing_file;
   std::uint64_t place = 0;
   if (!name.empty()) {
     const auto found = place_of_name(written, now, bytes.size(), name.size());
     if (!found) {
-      refuse(file,
-             "has no room in its header for the name of the backing file; a shorter one fits");
+      refuse_header(
+          file, "has no room in its header for the name of the backing file; a shorter one fits");
     }
     place = *found;
   }

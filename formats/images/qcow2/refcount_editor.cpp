@@ -1,7 +1,7 @@
 #include "formats/images/qcow2/refcount_editor.hpp"
 
 #include <algorithm>
-#include <limits>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -31,12 +31,12 @@ RefcountEditor::RefcountEditor(const io::File& file, const Header& header)
       table_place_(header.refcount_table_offset.value),
       table_clusters_(header.refcount_table_clusters),
       table_(begin_counts_.table()),
-      moved_(table_.size()),
-      kept_bytes_(begin_tables_.file_size()) {
+      moved_(table_.size()) {
+  const std::uint64_t file_bytes = begin_tables_.file_size();
   for (std::size_t index = 0; index < table_.size(); ++index) {
     const std::uint64_t offset = table_[index];
-    if (offset % cluster_size_ == 0 && offset <= kept_bytes_ &&
-        cluster_size_ <= kept_bytes_ - offset) {
+    if (offset % cluster_size_ == 0 && offset <= file_bytes &&
+        cluster_size_ <= file_bytes - offset) {
       continue;
     }
     throw io::Error::format(
@@ -46,9 +46,10 @@ RefcountEditor::RefcountEditor(const io::File& file, const Header& header)
 }
 
 RefcountEditor::~RefcountEditor() {
+  if (!cut_to_) return;
   try {
     const io::FileStatus now = file_.status();
-    if (now.kind == io::FileKind::regular && now.size > kept_bytes_) file_.truncate(kept_bytes_);
+    if (now.kind == io::FileKind::regular && now.size > *cut_to_) file_.truncate(*cut_to_);
   } catch (const io::Error&) {
     // It is longer than it need be, and whole.
   }
@@ -154,6 +155,7 @@ RefcountEditor::Block& RefcountEditor::writable(std::uint64_t index) {
 bool RefcountEditor::was_free(std::uint64_t cluster) { return begin_counts_.of(cluster) == 0; }
 
 std::uint64_t RefcountEditor::next_free(std::uint64_t clusters) {
+  if (!cut_to_) cut_to_ = file_.size();
   std::uint64_t first = cursor_;
   for (std::uint64_t end = first; end < first + clusters; ++end) {
     if (!was_free(end)) first = end + 1;
@@ -243,11 +245,15 @@ void RefcountEditor::take_into_use(Header& next) {
   write_table(next);
   file_.sync();
   // An error may come when the header is written already.
-  kept_bytes_ = std::numeric_limits<std::uint64_t>::max();
-  write_header(file_, next);
+  const auto cut_to = std::exchange(cut_to_, std::nullopt);
+  try {
+    write_header(file_, next);
+  } catch (const io::Error& error) {
+    if (error.kind() == io::ErrorKind::unsupported) cut_to_ = cut_to;  // and it is not
+    throw;
+  }
   moved_.assign(table_.size(), false);
   changed_ = false;
-  kept_bytes_ = file_.size();
 }
 
 }  // namespace formats::qcow2

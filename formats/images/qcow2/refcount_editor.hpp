@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "formats/images/qcow2/header.hpp"
@@ -94,7 +95,8 @@ class RefcountEditor {
   bool making_changes_ = false;
   bool changed_ = false;
   std::uint64_t cursor_ = 0;  // no cluster before it is handed out
-  std::uint64_t kept_bytes_;  // of the file
+  // The length of the file when the first place was handed out that is not in use yet.
+  std::optional<std::uint64_t> cut_to_;
 };
 
 }  // namespace formats::qcow2

@@ -76,6 +76,23 @@ TEST_P(Qcow2RefcountEditor, WhatIsNotTakenIntoUseIsCutOff) {
   EXPECT_EQ(bytes(), before);
 }
 
+TEST_P(Qcow2RefcountEditor, WhatIsInUseIsNotCutOffByAnotherEditor) {
+  Header header = read_editable(file_);
+  RefcountEditor outer(file_, header);
+  const HostOffset first = outer.allocate(1);
+  outer.take_into_use(header);
+  std::uint64_t size = 0;
+  {
+    RefcountEditor inner(file_, header);
+    inner.release(first, 512);
+    (void)inner.place(std::vector<std::byte>(5 * KiB, std::byte{1}));
+    inner.take_into_use(header);
+    size = file_.size();
+  }
+  EXPECT_EQ(file_.size(), size);
+  EXPECT_EQ(checked().corruptions, 0U);
+}
+
 TEST_P(Qcow2RefcountEditor, WhatBecameFreeIsNotUsedAgainBySameEditor) {
   Header header = read_editable(file_);
   RefcountEditor editor(file_, header);
