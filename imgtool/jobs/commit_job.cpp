@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-#include "formats/images/qcow2/bitmaps.hpp"
+#include "formats/images/qcow2/bitmap_editor.hpp"
 #include "formats/images/qcow2/free_clusters.hpp"
 #include "formats/images/qcow2/resize.hpp"
 #include "formats/images/qcow2/snapshot_editor.hpp"
@@ -63,14 +63,6 @@ void CommitJob::check_base() {
     const qcow2::Header header = qcow2::read_editable(base_);
     qcow2::refuse_damaged(base_, stop_);
     qcow2::refuse_unwritable(base_, header);
-    for (const qcow2::Bitmap& bitmap : qcow2::read_bitmaps(qcow2::TableReader(base_), header)) {
-      if (!bitmap.automatic || !header.bitmaps_consistent) continue;
-      throw io::Error::refusal(
-          base_link_.path,
-          fmt::format("has the bitmap '{}', which records what is written; disable or remove it "
-                      "first (imgtool bitmap IMAGE NAME --disable)",
-                      bitmap.name));
-    }
     size_before_ = header.virtual_size;
   } else if (base_.status().kind == io::FileKind::block_device &&
              size_before_ < header_.virtual_size) {
@@ -92,13 +84,38 @@ void CommitJob::grow_base() {
   }
 }
 
-void CommitJob::open_both() {
-  const std::vector<io::FileIdentity> ours = {overlay_.status().identity, base_link_.identity};
-  source_ = open_locked(ring_, overlay_, formats::Format::qcow2, workers_, ours);
-  below_ = open_locked(ring_, base_, base_link_.format, workers_, ours);
+// Afresh after each change of the base: a reader remembers where its tables are.
+void CommitJob::open_source() {
+  source_.reset();
+  source_ = open_locked(ring_, overlay_, formats::Format::qcow2, workers_,
+                        {overlay_.status().identity, base_link_.identity});
+}
+
+// Before anything is written: at worst they have more than was written then.
+void CommitJob::record_in_bitmaps() {
+  const qcow2::Header header = qcow2::read_editable(base_);
+  unit_ = header.geometry.cluster_size();
+  if (!header.bitmaps_consistent) return;
+  std::vector<std::string> names;
+  for (const qcow2::Bitmap& bitmap : qcow2::read_bitmaps(qcow2::TableReader(base_), header)) {
+    if (bitmap.automatic && !bitmap.in_use) names.push_back(bitmap.name);
+  }
+  if (names.empty()) return;
+  qcow2::BitmapEditor editor(base_, stop_);
+  for (const std::string& name : names) {
+    editor.record(name, [this, at = std::uint64_t{0}]() mutable {
+      const io::ByteRange range = next_range(at);
+      at = range.empty() ? at : range.end();
+      return range;
+    });
+  }
+  editor.finish();
+}
+
+void CommitJob::open_target() {
+  below_ = open_locked(ring_, base_, base_link_.format, workers_, {base_link_.identity});
   if (is_qcow2()) {
     const qcow2::Header header = qcow2::read_editable(base_);
-    unit_ = header.geometry.cluster_size();
     editor_.emplace(base_, header, header);
   }
   may_punch_ = base_.status().kind == io::FileKind::regular;
@@ -107,7 +124,12 @@ void CommitJob::open_both() {
 
 void CommitJob::run(io::CopyObserver& observer) {
   grow_base();
-  open_both();
+  open_source();
+  if (is_qcow2()) {
+    record_in_bitmaps();
+    open_source();
+  }
+  open_target();
   const std::uint64_t size = *source_->size();
   observer.begin(io::Phase::write, 0, size);
   for (std::uint64_t offset = 0; offset < size;) {

@@ -55,7 +55,9 @@ class CommitJob {
   void find_base();
   void check_base();
   void grow_base();
-  void open_both();
+  void open_source();
+  void record_in_bitmaps();
+  void open_target();
   [[nodiscard]] bool is_qcow2() const { return base_link_.format == formats::Format::qcow2; }
   [[nodiscard]] io::ByteRange next_range(std::uint64_t offset) const;
   void copy(io::ByteRange range);

@@ -1,9 +1,7 @@
 """imgtool bitmap: persistent bitmaps of qcow2 images, beside qemu-img's."""
-import json
-import subprocess
-
 from convert_testing import ConvertTestCase, KiB, MiB
-from imgtool_testing import check, main, requires, sha256, wait_until
+from imgtool_testing import check, main, requires, sha256
+from nbd_testing import dirty_ranges
 from qcow2_images import Qcow2, qemu_info
 
 KINDS = [{}, {"cluster_size": 512, "refcount_bits": 1}, {"cluster_size": 512, "refcount_bits": 64},
@@ -29,29 +27,10 @@ class Bitmap(ConvertTestCase):
         return report["bitmap"]
 
     def marked(self, image, name):
-        """The ranges that qemu finds in it."""
-        socket = self.path()
+        """The ranges that qemu finds in it, which it does not change."""
         flags = bitmaps(image.path)[name][1]
-        server = subprocess.Popen(["qemu-nbd", "-r", "-t", "-f", "qcow2", "-B", name, "-k", socket,
-                                   image.path], stderr=subprocess.PIPE)
-        try:
-            wait_until(socket.exists, "the server")
-            target = {"driver": "nbd", "server": {"type": "unix", "path": str(socket)},
-                      "x-dirty-bitmap": f"qemu:dirty-bitmap:{name}"}
-            found = json.loads(check("qemu-img", "map", "--output=json",
-                                     "json:" + json.dumps(target)))
-        finally:
-            server.terminate()
-            server.communicate()
+        ranges = dirty_ranges(self, image.path, name)
         self.assertEqual(bitmaps(image.path)[name][1], flags)
-        ranges = []
-        for part in found:
-            if part["data"]:
-                continue  # x-dirty-bitmap: what is dirty shows as no data
-            if ranges and sum(ranges[-1]) == part["start"]:
-                ranges[-1] = (ranges[-1][0], ranges[-1][1] + part["length"])
-            else:
-                ranges.append((part["start"], part["length"]))
         return ranges
 
     def write(self, image, *ranges):

@@ -3,6 +3,7 @@ import os
 
 from convert_testing import ConvertTestCase, KiB, MiB
 from imgtool_testing import check, main, random_bytes, requires, sha256
+from nbd_testing import dirty_ranges
 from qcow2_images import Qcow2, Raw, make_encrypted, qemu_info
 
 KINDS = [{}, {"compat": "0.10"}, {"cluster_size": 512, "refcount_bits": 1},
@@ -10,7 +11,7 @@ KINDS = [{}, {"compat": "0.10"}, {"cluster_size": 512, "refcount_bits": 1},
          {"cluster_size": 2 * MiB}, {"compression_type": "zstd"}, {"lazy_refcounts": "on"}]
 
 
-@requires("qemu-img", "qemu-io")
+@requires("qemu-img", "qemu-io", "qemu-nbd")
 class Commit(ConvertTestCase):
     SIZE = 4 * MiB + 512
 
@@ -186,10 +187,23 @@ class Commit(ConvertTestCase):
             self.assert_unchanged(image, base, 3, "imgtool check --repair all", str(damaged.path))
             damaged.patch(damaged.l2 + 16, "Q", word)
         check("qemu-img", "bitmap", "--add", base.path, "nightly")
-        self.assert_unchanged(image, base, 3, "'nightly'", "--disable")
-        check("qemu-img", "bitmap", "--disable", base.path, "nightly")
+        longer = Qcow2(self, 2 * self.SIZE, backing=base).finish()
+        self.assert_unchanged(longer, base, 3, "bitmaps")
+
+    def test_bitmaps_of_the_base_record_what_is_written(self):
+        base = Qcow2(self, 4 * MiB).finish()
+        for name, options in (("nightly", []), ("fine", ["-g", "512"]), ("off", ["--disable"])):
+            check("qemu-img", "bitmap", "--add", *options, base.path, name)
+        image = Qcow2(self, 4 * MiB, backing=base, cluster_size=4096)
+        image.write(512, 512)
+        image.write(MiB, 512)
+        image.finish()
         self.commit(image)
         self.assert_committed(image, base)
+        self.assertEqual(dirty_ranges(self, base.path, "nightly"),
+                         [(0, 64 * KiB), (MiB, 64 * KiB)])
+        self.assertEqual(dirty_ranges(self, base.path, "fine"), [(0, 64 * KiB), (MiB, 64 * KiB)])
+        self.assertEqual(dirty_ranges(self, base.path, "off"), [])
 
     def test_a_backing_file_that_is_none(self):
         base = self.base()

@@ -5,6 +5,7 @@
 
 qcow2             small images of every kind, with 512-byte clusters where the kind allows it
 qcow2_repair      some of these, each with one thing wrong; found_*, from fuzzing, is kept by hand
+qcow2_edit        sound ones, to be changed in place
 qcow2_decompress  compressed clusters, behind a byte that says how
 """
 import pathlib
@@ -93,6 +94,13 @@ def make_damaged():
         (folder / name).write_bytes(content)
 
 
+def make_editable():
+    folder = FOLDER / "qcow2_edit"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (*KINDS, "snapshots", "bitmaps", "backing"):
+        (folder / name).write_bytes((CORPUS / name).read_bytes())
+
+
 # --- streams that the end of the file cuts off ---
 
 
@@ -146,6 +154,7 @@ def main():
     run("qemu-img", "rebase", "-u", "-b", "base.img", "-F", "raw", path)
     make_streams_past_the_end()
     make_damaged()
+    make_editable()
     make_streams()
 
 

@@ -1,7 +1,9 @@
 """NBD servers of the test's own."""
+import json
 import socket
+import subprocess
 
-from imgtool_testing import wait_until
+from imgtool_testing import check, wait_until
 
 
 def free_port():
@@ -21,3 +23,27 @@ def serve_nbd(test, image, *where):
     test.start(["nbdkit", "--foreground", *where, "file", image])
     place = where[where.index("-U" if "-U" in where else "-p") + 1]
     wait_until((lambda: listens_on(place)) if "-p" in where else place.exists, "nbdkit", timeout=30)
+
+
+def dirty_ranges(test, image, bitmap):
+    """What qemu finds in a persistent bitmap of a qcow2 image: (offset, length) of each range."""
+    place = test.path()
+    server = subprocess.Popen(["qemu-nbd", "-r", "-t", "-f", "qcow2", "-B", bitmap, "-k", place,
+                               image])
+    try:
+        wait_until(place.exists, "qemu-nbd")
+        target = {"driver": "nbd", "server": {"type": "unix", "path": str(place)},
+                  "x-dirty-bitmap": f"qemu:dirty-bitmap:{bitmap}"}
+        found = json.loads(check("qemu-img", "map", "--output=json", "json:" + json.dumps(target)))
+    finally:
+        server.terminate()
+        server.wait()
+    ranges = []
+    for part in found:
+        if part["data"]:
+            continue  # with x-dirty-bitmap what is dirty shows as no data
+        if ranges and sum(ranges[-1]) == part["start"]:
+            ranges[-1] = (ranges[-1][0], ranges[-1][1] + part["length"])
+        else:
+            ranges.append((part["start"], part["length"]))
+    return ranges

@@ -304,9 +304,9 @@ void BitmapEditor::merge(const std::string& name, const io::File& from, const st
   bits.finish();
 }
 
-void BitmapEditor::record(const std::string& name, const std::vector<io::ByteRange>& ranges) {
+void BitmapEditor::record(const std::string& name, const std::function<io::ByteRange()>& next) {
   Bits bits(*this, usable(name));
-  for (const io::ByteRange range : ranges) bits.set(range);
+  for (io::ByteRange range = next(); !range.empty(); range = next()) bits.set(range);
   bits.finish();
 }
 

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -46,9 +47,9 @@ class BitmapEditor {
   // Adds what `source` of the image in `from`, which may be this one, has; both disks are of one
   // size.
   void merge(const std::string& name, const io::File& from, const std::string& source);
-  // Ranges of the guest's disk, ascending, that are written to: as a running program would have
-  // recorded them.
-  void record(const std::string& name, const std::vector<io::ByteRange>& ranges);
+  // Ranges of the guest's disk that will be written to, as a running program would have recorded
+  // them: next() gives them in ascending order, then an empty one.
+  void record(const std::string& name, const std::function<io::ByteRange()>& next);
 
   // Takes all of it into use. The editor is of no use then.
   void finish();
