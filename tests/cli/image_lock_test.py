@@ -44,6 +44,7 @@ class ImageLocks(TestCase):
         yield "snapshot", "-c", "one", self.image
         yield "commit", "--follow-references", self.image
         yield "bitmap", self.image, "one", "--add"
+        yield "amend", "-o", "compat=1.1", self.image
         yield "rebase", "-u", "-b", "", self.image
 
     def readers(self):

@@ -276,3 +276,37 @@ class Bitmap(InPlace):
         if bitmaps not in (self.before, after) or (code == 0 and bitmaps != after):
             return f"exit {code}, and it has {bitmaps}"
         return None
+
+
+class Amend(InPlace):
+    """Version 2 becomes 3, and a snapshot is told its size."""
+    name = "amend"
+    worst = (0, 0)
+
+    def make(self):
+        self.disk = noise(40 * KiB, 1) + bytes(24 * KiB)
+        self.size_after = len(self.disk)
+        path = self.judge.folder / "of version 2"
+        path.write_bytes(qcow2_image(self.judge.folder, self.disk, "-o",
+                                     "compat=0.10,cluster_size=512"))
+        subprocess.run(["qemu-img", "snapshot", "-c", "one", path], check=True)
+        data = bytearray(path.read_bytes())
+        path.unlink()
+        table, = struct.unpack_from(">Q", data, 64)
+        data += bytes(-len(data) % 512)
+        extra, = struct.unpack_from(">I", data, table + 36)
+        entry = data[table + 40 + extra:table + 512] + bytes(extra)
+        struct.pack_into(">I", data, table + 36, 0)
+        data[table + 40:table + 512] = entry
+        self.files = {self.image: bytes(data)}
+
+    def args(self, place):
+        return ["amend", "-o", "compat=1.1", place.folder / self.image]
+
+    def fault_of_image(self, data, code):
+        fault = super().fault_of_image(data, code)
+        if fault is None and self.judge.disk(data, "one") != self.disk:
+            fault = f"exit {code}, and the snapshot changed"
+        if fault is None and code == 0 and data[4:8] != bytes([0, 0, 0, 3]):
+            fault = "exit 0, and it is of the old version"
+        return fault

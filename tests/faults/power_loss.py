@@ -27,8 +27,8 @@ WRITING = ("burn over a file", "burn to a new file", "burn to a disk", "capture"
            "convert qcow2 to raw", "convert -O qcow2", "convert -c", "convert --force",
            "convert zst", "resize, larger", "resize --shrink", "resize, after a cut", "resize raw",
            "check --repair all", "check --repair, new table", "check --repair, snapshot table",
-           "snapshot -c", "snapshot -a", "snapshot -d", "bitmap --merge", "commit",
-           "rebase",
+           "snapshot -c", "snapshot -a", "snapshot -d", "bitmap --merge", "amend",
+           "commit", "rebase",
            "capture --mapfile", "burn --mapfile")
 
 

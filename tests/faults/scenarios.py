@@ -5,8 +5,8 @@ from burns import BurnDisk, BurnOver
 from chains import Commit, Rebase
 from held import (AttachedBurn, AttachedConvert, AttachedResize, LockedBurn, LockedConvert,
                   LockedRepair, LockedResize)
-from in_place import (Bitmap, Repair, RepairRebuild, RepairSnapshots, ResizeGrow, ResizeGrowAfterCut,
-                      ResizeRaw, ResizeShrink, SnapshotApply, SnapshotCreate, SnapshotDelete)
+from in_place import (Amend, Bitmap, Repair, RepairRebuild, RepairSnapshots, ResizeGrow,
+                      ResizeGrowAfterCut, ResizeRaw, ResizeShrink, SnapshotApply, SnapshotCreate, SnapshotDelete)
 from new_files import (BurnNew, Capture, CaptureCompressed, ConvertFromGz, ConvertFromXz,
                        ConvertFromZst, ConvertInPlace, ConvertToQcow2, ConvertToQcow2Compressed,
                        ConvertToRaw, ConvertToZst, ConvertWithoutRenameat2, ReplaceQcow2)
@@ -17,8 +17,8 @@ ALL = (BurnOver, BurnNew, BurnDisk, Capture, CaptureCompressed, ConvertToRaw, Co
        ConvertFromXz, ConvertFromZst, ConvertInPlace,
        ConvertToQcow2, ConvertToQcow2Compressed, ReplaceQcow2, ConvertToZst,
        ConvertWithoutRenameat2, ResizeGrow, ResizeShrink, ResizeGrowAfterCut, ResizeRaw, Repair,
-       RepairRebuild, RepairSnapshots, SnapshotCreate, SnapshotApply, SnapshotDelete, Bitmap, Commit,
-       Rebase,
+       RepairRebuild, RepairSnapshots, SnapshotCreate, SnapshotApply, SnapshotDelete, Bitmap, Amend,
+       Commit, Rebase,
        CaptureResumable, CaptureHalfDone, BurnResumable,
        BurnHalfDone, LockedConvert, LockedBurn, LockedResize, LockedRepair, AttachedBurn,
        AttachedConvert, AttachedResize, Hash, VerifyDifferent,

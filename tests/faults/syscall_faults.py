@@ -24,7 +24,7 @@ from scenario import Place
 from scenarios import all_scenarios
 
 ENGINES = ("threads", "uring")
-ASKING_THE_KERNEL = ("check", "snapshot", "bitmap")  # themselves, call by call: no engine does
+ASKING_THE_KERNEL = ("check", "snapshot", "bitmap", "amend")  # themselves, call by call: no engine does
 FAULTS = (("EIO", False), ("EIO", True), ("ENOSPC", False), ("ENOSPC", True), ("EINTR", False),
           ("EAGAIN", False))
 # What only looks has no more to say than that it fails.
