@@ -6,10 +6,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "formats/images/qcow2/editing.hpp"
 #include "formats/images/qcow2/refcount_editor.hpp"
+#include "formats/images/qcow2/tables.hpp"
 #include "io/observer.hpp"
 
 namespace formats::qcow2 {
@@ -33,10 +35,18 @@ class TreeEditor {
   [[nodiscard]] std::vector<std::uint64_t> marked(const std::vector<HostOffset>& l1);
 
  private:
-  [[nodiscard]] L2Words read(HostOffset l2) const;
+  [[nodiscard]] std::optional<L2Words> read(HostOffset l2);
+  template <class Visitor>
+  void for_each_use(const L2Words& table, const Visitor& visit) const {
+    for (std::uint64_t i = 0; i < table.size(); ++i)
+      for_each_cluster_of(table.at(i), rules_, visit);
+  }
+  [[nodiscard]] static bool clear_marks(L2Words& table);
+  [[nodiscard]] bool mark(L2Words& table);
   [[nodiscard]] std::uint64_t right_word(const L2Entry& entry);
 
   const io::File& file_;
+  TableReader tables_;  // as the file was before anything was written
   const std::uint64_t cluster_size_;
   const L2Rules rules_;
   RefcountEditor& refcounts_;
