@@ -1,5 +1,6 @@
-// A qcow2 file that is changed in place: by each kind of change it becomes a consistent image with
-// the content that it is to have, or it stays as it was, byte for byte.
+// A qcow2 file that is changed in place, as it is and after a repair: by each kind of change it
+// becomes a consistent image with the content that it is to have, or it stays as it was, byte for
+// byte of what it uses.
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -13,8 +14,11 @@
 #include "formats/images/qcow2/bitmap_editor.hpp"
 #include "formats/images/qcow2/check.hpp"
 #include "formats/images/qcow2/disk_editor.hpp"
+#include "formats/images/qcow2/editing.hpp"
 #include "formats/images/qcow2/free_clusters.hpp"
 #include "formats/images/qcow2/mapping.hpp"
+#include "formats/images/qcow2/refcounts.hpp"
+#include "formats/images/qcow2/repair.hpp"
 #include "formats/images/qcow2/snapshot_editor.hpp"
 #include "io/error.hpp"
 
@@ -42,6 +46,26 @@ io::File memory_file(std::span<const std::uint8_t> content) {
 std::vector<std::byte> bytes_in(const io::File& file) {
   std::vector<std::byte> bytes(file.size());
   file.read_at(0, bytes);
+  return bytes;
+}
+
+// Without what is in clusters that nothing uses: a change that was given up may have been there.
+std::vector<std::byte> used_bytes_in(const io::File& file) {
+  auto bytes = bytes_in(file);
+  try {
+    refuse_damaged(file, never_stop);
+    const Header header = read_header(file);
+    TableReader tables(file);
+    Refcounts refcounts(tables, header);
+    const std::uint64_t cluster_size = header.geometry.cluster_size();
+    for (std::uint64_t at = 0; at < bytes.size(); at += cluster_size) {
+      if (refcounts.of(at / cluster_size) != 0) continue;
+      std::fill_n(bytes.begin() + static_cast<std::ptrdiff_t>(at),
+                  std::min<std::uint64_t>(cluster_size, bytes.size() - at), std::byte{0});
+    }
+  } catch (const io::Error&) {
+    // Then it is refused before anything is written.
+  }
   return bytes;
 }
 
@@ -76,11 +100,11 @@ using Change = std::function<void(const io::File& file, const Header& header)>;
 
 // False where it was refused.
 bool changed(const io::File& file, const Change& change) {
-  const auto before = bytes_in(file);
+  const auto before = used_bytes_in(file);
   try {
     change(file, read_header(file));
   } catch (const io::Error&) {
-    if (bytes_in(file) != before) std::abort();
+    if (used_bytes_in(file) != before) std::abort();
     return false;
   }
   refuse_inconsistent(file);
@@ -149,6 +173,15 @@ void writes(std::span<const std::uint8_t> content) {
   });
 }
 
+std::vector<std::uint8_t> repaired(std::span<const std::uint8_t> content) {
+  const io::File file = memory_file(content);
+  repair(file, RepairScope::all, never_stop);
+  mark_clean(file);
+  const auto bytes = bytes_in(file);
+  const auto* begin = reinterpret_cast<const std::uint8_t*>(bytes.data());
+  return {begin, begin + bytes.size()};
+}
+
 void guarded(void (*work)(std::span<const std::uint8_t>), std::span<const std::uint8_t> content) {
   try {
     work(content);
@@ -161,5 +194,11 @@ void guarded(void (*work)(std::span<const std::uint8_t>), std::span<const std::u
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   for (const auto work : {snapshots, bitmaps, writes}) guarded(work, {data, size});
+  guarded(
+      [](std::span<const std::uint8_t> content) {
+        const auto mended = repaired(content);
+        for (const auto work : {snapshots, bitmaps, writes}) work(mended);
+      },
+      {data, size});
   return 0;
 }
