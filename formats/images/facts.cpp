@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "formats/images/block_formats.hpp"
 #include "formats/images/reference.hpp"
 #include "formats/images/simg/layout.hpp"
 #include "formats/images/streams/stream_image.hpp"
@@ -40,6 +41,9 @@ ImageFacts facts_of(const FormattedFile& opened) {
     facts.virtual_size = facts.qcow2->header.virtual_size;
   } else if (opened.format == Format::simg) {
     facts.virtual_size = simg::read_layout(opened.file).content_size;
+  } else if (is_block_format(opened.format)) {
+    facts.blocks = read_block_facts(opened.file, opened.format);
+    facts.virtual_size = facts.blocks->virtual_size;
   } else if (is_stream(opened.format)) {
     facts.virtual_size = streams::stated_content_size(opened.file, opened.format);
   } else {

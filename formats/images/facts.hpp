@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/images/block_facts.hpp"
 #include "formats/images/format.hpp"
 #include "formats/images/qcow2/bitmaps.hpp"
 #include "formats/images/qcow2/header.hpp"
@@ -26,6 +27,7 @@ struct ImageFacts {
   std::optional<std::uint64_t> virtual_size;  // unknown where only decoding tells
   std::uint64_t allocated_size = 0;           // what the file takes on its disk
   std::optional<Qcow2Facts> qcow2;            // filled when that is the format
+  std::optional<BlockFacts> blocks;           // filled for the formats of block_formats.hpp
 };
 
 // Those of the image and, with `follow_backing`, of its backing files, in order. Nothing else that

@@ -16,6 +16,8 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::string_view by_qemu_img = "make a raw image of it with qemu-img convert -O raw";
+constexpr std::string_view from_file =
+    "imgtool reads such images from files of their own: make it one first";
 constexpr std::string_view no_image = "this is no disk image: look at what was downloaded";
 
 constexpr ForeignKind vhd{"a Hyper-V disk image (VHD)", by_qemu_img};
@@ -36,7 +38,7 @@ constexpr auto signatures = std::to_array<Signature>({
      {"the descriptor of a VMware disk image, which names the files with its content",
       by_qemu_img}},
     {0, "\xbe\xba\xfe\xca\0\0\0\0"sv, {"a VMware disk image (seSparse)", by_qemu_img}},
-    {64, "\x7f\x10\xda\xbe"sv, {"a VirtualBox disk image (VDI)", by_qemu_img}},
+    {64, "\x7f\x10\xda\xbe"sv, {"a VirtualBox disk image (VDI)", from_file, true}},
     {0, "conectix"sv, vhd},
     {0, "vhdxfile"sv, {"a Hyper-V disk image (VHDX)", by_qemu_img}},
     {0, "QED\0"sv, {"a QED disk image", by_qemu_img}},
@@ -125,9 +127,10 @@ std::optional<ForeignKind> recognise_foreign(const io::File& file) {
 }
 
 void refuse_foreign(const std::string& name, const ForeignKind& kind, std::string_view place) {
-  throw io::Error::refusal(name, fmt::format("is {}{}, which imgtool does not read: {}; if these "
-                                             "bytes are the disk's, say -f raw",
-                                             kind.what, place, kind.remedy));
+  throw io::Error::refusal(
+      name,
+      fmt::format("is {}{}{}: {}; if these bytes are the disk's, say -f raw", kind.what, place,
+                  kind.needs_file ? "" : ", which imgtool does not read", kind.remedy));
 }
 
 }  // namespace formats

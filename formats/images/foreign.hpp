@@ -1,6 +1,6 @@
-// Files that are no disk's bytes, and of a kind that imgtool does not read: taken for raw they
-// would make a disk of garbage. Known by their content: a fixed number of
-// bytes at both ends of the file.
+// Files that are no disk's bytes, and of a kind that imgtool does not read, or not from everywhere:
+// taken for raw they would make a disk of garbage. Known by their content: a fixed number of bytes
+// at both ends of the file.
 //
 // Sources: VMware "Virtual Disk Format 5.0", Microsoft [MS-VHDX] and the VHD specification,
 // VirtualBox VDICore.h, QEMU docs/interop (qed, parallels), POSIX pax (ustar at 257), PKWARE
@@ -20,6 +20,7 @@ namespace formats {
 struct ForeignKind {
   std::string_view what;    // "a VMware disk image (VMDK)"
   std::string_view remedy;  // "make a raw image of it with qemu-img convert -O raw"
+  bool needs_file = false;  // imgtool reads it, but not where it has no file of its own
 };
 
 // How much of a file's beginning tells all kinds apart that can be told by it.
@@ -31,7 +32,7 @@ inline constexpr std::size_t foreign_probe_bytes = 512;
 [[nodiscard]] std::optional<ForeignKind> recognise_foreign(const io::File& file);
 
 // Throws ErrorKind::refused: NAME is WHAT; REMEDY, or say -f raw. `place` is put behind the name's
-// kind: " inside gz".
+// kind: " inside gz", " from a pipe".
 [[noreturn]] void refuse_foreign(const std::string& name, const ForeignKind& kind,
                                  std::string_view place = "");
 

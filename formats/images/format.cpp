@@ -7,7 +7,7 @@
 namespace formats {
 namespace {
 
-constexpr std::array<std::pair<Format, std::string_view>, 7> names{{
+constexpr std::array<std::pair<Format, std::string_view>, 8> names{{
     {Format::raw, "raw"},
     {Format::qcow2, "qcow2"},
     {Format::gz, "gz"},
@@ -15,6 +15,7 @@ constexpr std::array<std::pair<Format, std::string_view>, 7> names{{
     {Format::bz2, "bz2"},
     {Format::zst, "zst"},
     {Format::simg, "simg"},
+    {Format::vdi, "vdi"},
 }};
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include "formats/images/block_formats.hpp"
+#include "formats/images/block_image.hpp"
 #include "formats/images/foreign.hpp"
 #include "formats/images/qcow2/reader.hpp"
 #include "formats/images/raw.hpp"
@@ -53,6 +55,7 @@ class Opener {
       return image;
     }
     if (is_stream(opened.format)) return open_file_stream(std::move(opened));
+    if (is_block_format(opened.format)) return open_blocks(std::move(opened), page_cache);
     const bool past_cache = page_cache == PageCache::bypassed ||
                             (page_cache == PageCache::used_if_warm && !opened.file.mostly_cached());
     return std::make_unique<RawImage>(ring_, std::move(opened.file), past_cache);
@@ -74,6 +77,14 @@ class Opener {
       };
     }
     return std::make_unique<qcow2::Qcow2Image>(ring_, std::move(file), options);
+  }
+
+  std::unique_ptr<Image> open_blocks(FormattedFile opened, PageCache page_cache) {
+    auto file = std::make_unique<io::File>(std::move(opened.file));
+    auto map = open_block_map(*file, opened.format);
+    const bool direct = page_cache != PageCache::used && !file->mostly_cached();
+    return std::make_unique<BlockImage>(ring_, opened.format, std::move(file), std::move(map),
+                                        direct, options_.workers);
   }
 
   std::unique_ptr<Image> open_file_stream(FormattedFile opened) {

@@ -5,12 +5,14 @@
 #include "formats/images/qcow2/header.hpp"
 #include "formats/images/simg/layout.hpp"
 #include "formats/images/streams/codec.hpp"
+#include "formats/images/vdi/header.hpp"
 
 namespace formats {
 
 Format probe(std::span<const std::byte> start) {
   if (qcow2::has_magic(start)) return Format::qcow2;
   if (simg::has_magic(start)) return Format::simg;
+  if (vdi::has_magic(start)) return Format::vdi;
   return streams::recognise(start).value_or(Format::raw);
 }
 

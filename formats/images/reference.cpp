@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include "formats/images/block_formats.hpp"
 #include "formats/images/foreign.hpp"
 #include "formats/images/probe.hpp"
 #include "io/error.hpp"
@@ -29,7 +30,9 @@ Format format_of_reference(const std::string& from, const io::File& file,
                            const std::string& stated) {
   if (!stated.empty()) {
     const auto format = format_named(stated);
-    if (format == Format::raw || format == Format::qcow2) return *format;
+    if (format == Format::raw || format == Format::qcow2 || (format && is_block_format(*format))) {
+      return *format;
+    }
     throw io::Error(io::ErrorKind::unsupported, from,
                     fmt::format("names a file of format '{}', which is not known here", stated));
   }

@@ -1,4 +1,7 @@
 // imgtool info: what an image says about itself, with qemu-img's JSON keys.
+#include <algorithm>
+#include <variant>
+
 #include <fcntl.h>
 #include <fmt/format.h>
 
@@ -18,6 +21,8 @@
 namespace imgtool {
 namespace {
 
+using formats::BlockFact;
+using formats::BlockFacts;
 using formats::ImageFacts;
 using formats::Qcow2Facts;
 using formats::qcow2::Bitmap;
@@ -71,13 +76,38 @@ Json qcow2_json(const Qcow2Facts& facts) {
   return json;
 }
 
+// Spaces become dashes, as in all keys.
+std::string key_of(std::string name) {
+  std::replace(name.begin(), name.end(), ' ', '-');
+  return name;
+}
+
+Json blocks_json(const BlockFacts& facts) {
+  Json json;
+  if (!facts.subformat.empty()) json["subformat"] = facts.subformat;
+  for (const BlockFact& fact : facts.others) {
+    std::visit([&](const auto& value) { json[key_of(fact.name)] = value; }, fact.value);
+  }
+  return json;
+}
+
+void add_blocks(Json& json, const ImageFacts& facts) {
+  const BlockFacts& blocks = *facts.blocks;
+  if (blocks.block_size != 0) json["cluster-size"] = blocks.block_size;
+  if (!blocks.backing_file.empty()) json["backing-filename"] = blocks.backing_file;
+  json["format-specific"]["type"] = name_of(facts.format);
+  json["format-specific"]["data"] = blocks_json(blocks);
+}
+
 Json facts_json(const ImageFacts& facts) {
   Json json;
   json["virtual-size"] = facts.virtual_size ? Json(*facts.virtual_size) : Json(nullptr);
   json["filename"] = facts.path;
   json["format"] = name_of(facts.format);
   json["actual-size"] = facts.allocated_size;
-  json["dirty-flag"] = facts.qcow2 && facts.qcow2->header.dirty;
+  json["dirty-flag"] =
+      (facts.qcow2 && facts.qcow2->header.dirty) || (facts.blocks && facts.blocks->dirty);
+  if (facts.blocks) add_blocks(json, facts);
   if (!facts.qcow2) return json;
   const Header& header = facts.qcow2->header;
   json["cluster-size"] = header.geometry.cluster_size();
@@ -146,6 +176,22 @@ void print_qcow2(const Qcow2Facts& facts) {
   print_bitmaps(facts.bitmaps);
 }
 
+void print_blocks(const BlockFacts& facts) {
+  if (facts.block_size != 0) print(fmt::format("cluster size: {}\n", facts.block_size));
+  if (!facts.backing_file.empty()) {
+    print(fmt::format("backing file: {}\n", terminal_text(facts.backing_file)));
+  }
+  print("Format specific information:\n");
+  if (!facts.subformat.empty()) print(fmt::format("    subformat: {}\n", facts.subformat));
+  for (const BlockFact& fact : facts.others) {
+    const auto* const text = std::get_if<std::string>(&fact.value);
+    print(fmt::format("    {}: {}\n", fact.name,
+                      text != nullptr ? terminal_text(*text)
+                                      : fmt::to_string(std::get<std::uint64_t>(fact.value))));
+  }
+  if (facts.dirty) print("    dirty: true\n");
+}
+
 void print_facts(const ImageFacts& facts) {
   print(fmt::format("image: {}\n", terminal_text(facts.path)));
   print(fmt::format("file format: {}\n", name_of(facts.format)));
@@ -156,6 +202,7 @@ void print_facts(const ImageFacts& facts) {
     print("virtual size: unknown until all of it is decoded (imgtool hash does)\n");
   }
   print(fmt::format("disk size: {}\n", human_size(facts.allocated_size)));
+  if (facts.blocks) print_blocks(*facts.blocks);
   if (!facts.qcow2) return;
   const Header& header = facts.qcow2->header;
   print(fmt::format("cluster size: {}\n", header.geometry.cluster_size()));

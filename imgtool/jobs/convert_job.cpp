@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "formats/images/block_formats.hpp"
 #include "formats/images/bmap/recorder.hpp"
 #include "formats/images/qcow2/header.hpp"
 #include "imgtool/jobs/content_hash.hpp"
@@ -58,10 +59,13 @@ void ConvertJob::look_for_more_than_the_disk() {
   left_behind_.snapshots = header.snapshot_count;
 }
 
-// A qcow2 image whose header says so is the disk of no size that was asked for.
+// An image whose header says so is the disk of no size that was asked for.
 void ConvertJob::refuse_empty(std::uint64_t size) const {
   const formats::Image* image = source_.image();
-  if (image != nullptr && image->format() == formats::Format::qcow2) return;
+  if (image != nullptr &&
+      (image->format() == formats::Format::qcow2 || formats::is_block_format(image->format()))) {
+    return;
+  }
   source_.refuse_empty(size);
 }
 

@@ -92,6 +92,9 @@ ImageSource::ImageSource(io::Ring& ring, const std::string& path, formats::OpenO
 void ImageSource::open_stream(io::Ring& ring, io::File file, const io::StopFlag& stop) {
   options_.stop = &stop;
   auto start = io::read_start(file, formats::probe_bytes, &stop);
+  if (const auto kind = formats::recognise_foreign(start); kind && !options_.format) {
+    formats::refuse_foreign(file.path(), *kind, " from a pipe");
+  }
   const formats::Format format = options_.format.value_or(formats::probe(start));
   if (formats::is_stream(format) && options_.snapshot.empty()) {
     image_ = formats::open_stream(ring, std::move(file), format, std::move(start), options_);
@@ -103,9 +106,6 @@ void ImageSource::open_stream(io::Ring& ring, io::File file, const io::StopFlag&
         io::ErrorKind::unsupported, file.path(),
         fmt::format("is {} and a pipe; images of that kind can only be read from a file",
                     name_of(format)));
-  }
-  if (const auto kind = formats::recognise_foreign(start); kind && !options_.format) {
-    formats::refuse_foreign(file.path(), *kind);
   }
   pipe_ = std::move(file);
   stream_ = std::make_unique<io::PipeSource>(ring, pipe_, stop, std::move(start));

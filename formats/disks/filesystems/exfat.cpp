@@ -5,11 +5,11 @@
 #include <fmt/format.h>
 
 #include "formats/bytes/little_endian.hpp"
+#include "formats/bytes/utf16.hpp"
 #include "formats/disks/filesystems/doubt.hpp"
 #include "formats/disks/filesystems/exfat/allocation.hpp"
 #include "formats/disks/filesystems/exfat/directory.hpp"
 #include "formats/disks/filesystems/exfat/volume.hpp"
-#include "formats/disks/filesystems/utf16.hpp"
 
 namespace formats::filesystems {
 namespace {

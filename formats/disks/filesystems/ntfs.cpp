@@ -5,13 +5,13 @@
 #include <fmt/format.h>
 
 #include "formats/bytes/little_endian.hpp"
+#include "formats/bytes/utf16.hpp"
 #include "formats/disks/filesystems/doubt.hpp"
 #include "formats/disks/filesystems/free_clusters.hpp"
 #include "formats/disks/filesystems/ntfs/boot_sector.hpp"
 #include "formats/disks/filesystems/ntfs/log_file.hpp"
 #include "formats/disks/filesystems/ntfs/mft.hpp"
 #include "formats/disks/filesystems/ntfs/walk.hpp"
-#include "formats/disks/filesystems/utf16.hpp"
 
 namespace formats::filesystems {
 namespace {

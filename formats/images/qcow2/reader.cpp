@@ -9,24 +9,16 @@
 #include "formats/images/qcow2/decompress.hpp"
 #include "formats/images/qcow2/refcounts.hpp"
 #include "io/error.hpp"
-#include "io/task_group.hpp"
 
 namespace formats::qcow2 {
 namespace {
 
-// For one read(): more lanes than that run side by side anyway.
-constexpr std::size_t most_parts_at_once = 4;
-// Compressed clusters this close to each other are read with one request.
-constexpr std::uint64_t largest_gap = 16 * io::KiB;
-constexpr std::uint64_t largest_piece = io::MiB;
 // An extent may end before its kind does; this keeps the search for its end short.
 constexpr unsigned most_runs_in_extent = 4096;
 
 void fill_with_zeros(std::span<std::byte> bytes) {
   if (!bytes.empty()) std::memset(bytes.data(), 0, bytes.size());
 }
-
-HostOffset stream_end(const Run& run) { return *run.host + run.stored_bytes; }
 
 void refuse_encrypted(const Header& header, const std::string& path) {
   if (header.encryption == Encryption::none) return;
@@ -38,24 +30,6 @@ void refuse_encrypted(const Header& header, const std::string& path) {
 
 }  // namespace
 
-// One thing to do for a read: one request, and what comes after it.
-struct Qcow2Image::Part {
-  io::Source* source = nullptr;
-  io::ByteRange range;  // of `source`; past its end it reads as zeros
-  io::Buffer buffer;    // of that length, unless `clusters` is filled
-  struct Cluster {
-    Run run;
-    io::Buffer buffer;
-  };
-  std::vector<Cluster> clusters;  // compressed ones whose streams are in `range`
-};
-
-struct Qcow2Image::ReadPlan {
-  std::vector<Part> parts;
-  std::vector<Part::Cluster> compressed;  // not yet in `parts`
-  std::size_t next = 0;
-};
-
 // --- opening --------------------------------------------------------------------------------
 
 Qcow2Image::Qcow2Image(io::Ring& ring, io::File file, const ReaderOptions& options)
@@ -65,7 +39,10 @@ Qcow2Image::Qcow2Image(io::Ring& ring, io::File file, const ReaderOptions& optio
       tables_(file_),
       header_(read_header(file_)),
       mapping_(make_mapping(options.snapshot)),
-      stored_(ring, file_, tables_.file_size(), false) {
+      stored_(ring, file_, tables_.file_size(), false),
+      decode_([this](const PackedBlock& block, std::span<const std::byte> stream) {
+        decode(block, stream);
+      }) {
   if (!options.layout_only) refuse_encrypted(header_, name());
   if (options.direct) direct_file_ = file_.opened_direct();
   if (direct_file_.is_open()) {
@@ -210,19 +187,12 @@ Placement Qcow2Image::backing_placement(const Run& run) {
 
 io::Task<std::size_t> Qcow2Image::read(io::ByteRange range, io::Buffer buffer) {
   ReadPlan plan = plan_read(range, buffer);
-  if (plan.parts.size() == 1) {
-    co_await read_part(plan.parts.front());
-  } else if (!plan.parts.empty()) {
-    io::TaskGroup group(ring_);
-    const std::size_t count = std::min(plan.parts.size(), most_parts_at_once);
-    for (std::size_t i = 0; i < count; ++i) group.spawn(work_on(plan));
-    co_await group.join();
-  }
+  co_await plan.carry_out(ring_, workers_, decode_);
   co_return range.length;
 }
 
 // Zeros are filled in at once; what remains is in the plan.
-Qcow2Image::ReadPlan Qcow2Image::plan_read(io::ByteRange range, io::Buffer buffer) {
+ReadPlan Qcow2Image::plan_read(io::ByteRange range, io::Buffer buffer) {
   assert(range.end() <= mapping_.guest_size());
   ReadPlan plan;
   for (std::uint64_t done = 0; done < range.length;) {
@@ -230,35 +200,28 @@ Qcow2Image::ReadPlan Qcow2Image::plan_read(io::ByteRange range, io::Buffer buffe
     plan_run(run, buffer.subspan(done, run.length), plan);
     done += run.length;
   }
-  add_compressed(plan);
   return plan;
 }
 
 void Qcow2Image::plan_run(const Run& run, io::Buffer buffer, ReadPlan& plan) {
-  Part part;
-  part.buffer = buffer;
   switch (run.kind) {
     case RunKind::compressed:
       refuse_past_end(run);
-      plan.compressed.push_back({run, buffer});
+      plan.add_packed(stored_, {run.guest.value, {run.host->value, run.stored_bytes}, buffer});
       return;
     case RunKind::data:
       refuse_past_end(run);
-      part.source = data_;
-      part.range = {run.host->value, run.length};
-      break;
+      if (data_ == nullptr) break;
+      plan.add(*data_, {run.host->value, run.length}, buffer);
+      return;
     case RunKind::unallocated:
-      part.source = backing_.get();
-      part.range = {run.guest.value, run.length};
-      break;
+      if (backing_ == nullptr) break;
+      plan.add(*backing_, {run.guest.value, run.length}, buffer);
+      return;
     case RunKind::zero:
       break;
   }
-  if (part.source == nullptr) {
-    fill_with_zeros(buffer.bytes);
-  } else {
-    plan.parts.push_back(std::move(part));
-  }
+  fill_with_zeros(buffer.bytes);
 }
 
 void Qcow2Image::refuse_past_end(const Run& run) const {
@@ -277,85 +240,23 @@ void Qcow2Image::refuse_past_end(const Run& run) const {
                   compressed ? "compressed data" : "data", run.guest.value, tables_.file_size()));
 }
 
-// Clusters that lie close to each other become one part.
-void Qcow2Image::add_compressed(ReadPlan& plan) {
-  auto& clusters = plan.compressed;
-  std::sort(clusters.begin(), clusters.end(), [](const Part::Cluster& a, const Part::Cluster& b) {
-    return *a.run.host < *b.run.host;
-  });
-  for (auto first = clusters.begin(); first != clusters.end();) {
-    Part part;
-    part.source = &stored_;
-    part.range = {first->run.host->value, first->run.stored_bytes};
-    auto last = first + 1;
-    for (; last != clusters.end(); ++last) {
-      const std::uint64_t begin = last->run.host->value;
-      const std::uint64_t end = std::max(part.range.end(), stream_end(last->run).value);
-      if (begin > part.range.end() + largest_gap || end - part.range.offset > largest_piece) break;
-      part.range = io::range_between(part.range.offset, end);
-    }
-    part.clusters.assign(first, last);
-    plan.parts.push_back(std::move(part));
-    first = last;
-  }
-}
-
-io::Task<> Qcow2Image::work_on(ReadPlan& plan) {
-  while (plan.next < plan.parts.size()) {
-    const Part& part = plan.parts[plan.next++];
-    co_await read_part(part);
-  }
-}
-
-io::Task<> Qcow2Image::read_part(const Part& part) {
-  if (!part.clusters.empty()) {
-    co_await read_compressed(part);
-    co_return;
-  }
-  const io::ByteRange there = io::intersection(part.range, {0, *part.source->size()});
-  if (!there.empty()) co_await part.source->read(there, part.buffer.first(there.length));
-  fill_with_zeros(part.buffer.bytes.subspan(there.length));
-}
-
-io::Task<> Qcow2Image::read_compressed(const Part& part) {
-  const io::ByteRange there = io::intersection(part.range, {0, *part.source->size()});
-  const auto memory = std::make_unique_for_overwrite<std::byte[]>(there.length);
-  const io::Buffer streams{{memory.get(), there.length}};
-  co_await part.source->read(there, streams);
-  if (workers_ == nullptr) {
-    decode_all(part, streams);
-    co_return;
-  }
-  auto work = [this, &part, streams] { decode_all(part, streams); };
-  co_await workers_->run(ring_, std::move(work));
-}
-
-// On any thread: touches nothing but the part and what never changes.
-void Qcow2Image::decode_all(const Part& part, io::Buffer streams) const {
-  for (const Part::Cluster& cluster : part.clusters) {
-    const std::uint64_t begin = cluster.run.host->value - part.range.offset;
-    const std::uint64_t bytes =
-        std::min<std::uint64_t>(cluster.run.stored_bytes, streams.bytes.size() - begin);
-    decode(cluster.run, streams.bytes.subspan(begin, bytes), cluster.buffer.bytes);
-  }
-}
-
-void Qcow2Image::decode(const Run& run, std::span<const std::byte> stream,
-                        std::span<std::byte> out) const {
+// On any thread: touches nothing that changes.
+void Qcow2Image::decode(const PackedBlock& block, std::span<const std::byte> stream) const {
   const std::uint64_t cluster_size = header_.geometry.cluster_size();
+  const std::span<std::byte> out = block.out.bytes;
   bool good = false;
   if (out.size() == cluster_size) {
     good = decompress(header_.compression, stream, out);
   } else {
     std::vector<std::byte> cluster(cluster_size);
     good = decompress(header_.compression, stream, cluster);
-    const std::uint64_t inside = header_.geometry.offset_in_cluster(run.guest.value);
+    const std::uint64_t inside = header_.geometry.offset_in_cluster(block.guest);
     std::copy_n(cluster.begin() + static_cast<std::ptrdiff_t>(inside), out.size(), out.begin());
   }
   if (good) return;
   throw io::Error::format(
-      name(), run.host->value,
-      fmt::format("the compressed data of guest offset {} is damaged", run.guest.value));
+      name(), block.place.offset,
+      fmt::format("the compressed data of guest offset {} is damaged", block.guest));
 }
 
 }  // namespace formats::qcow2

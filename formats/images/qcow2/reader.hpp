@@ -14,6 +14,7 @@
 #include "formats/images/image.hpp"
 #include "formats/images/qcow2/mapping.hpp"
 #include "formats/images/qcow2/snapshots.hpp"
+#include "formats/images/read_plan.hpp"
 #include "io/file.hpp"
 #include "io/file_source.hpp"
 
@@ -49,9 +50,6 @@ class Qcow2Image final : public Image {
   [[nodiscard]] std::vector<const io::File*> files() const override;
 
  private:
-  struct Part;
-  struct ReadPlan;
-
   [[nodiscard]] Mapping make_mapping(const std::string& snapshot);
   void open_references(const ReaderOptions& options);
   [[nodiscard]] io::Extent find_extent(std::uint64_t offset);
@@ -61,13 +59,8 @@ class Qcow2Image final : public Image {
 
   [[nodiscard]] ReadPlan plan_read(io::ByteRange range, io::Buffer buffer);
   void plan_run(const Run& run, io::Buffer buffer, ReadPlan& plan);
-  void add_compressed(ReadPlan& plan);
-  io::Task<> work_on(ReadPlan& plan);
-  io::Task<> read_part(const Part& part);
-  io::Task<> read_compressed(const Part& part);
   void refuse_past_end(const Run& run) const;
-  void decode_all(const Part& part, io::Buffer streams) const;
-  void decode(const Run& run, std::span<const std::byte> stream, std::span<std::byte> out) const;
+  void decode(const PackedBlock& block, std::span<const std::byte> stream) const;
 
   io::Ring& ring_;
   io::WorkerPool* workers_;
@@ -78,6 +71,7 @@ class Qcow2Image final : public Image {
   io::FileSource stored_;  // the image file itself
   io::File direct_file_;   // the same, past the page cache; or not open
   std::optional<io::FileSource> direct_;
+  ReadPlan::Decode decode_;
   std::unique_ptr<Image> data_file_;  // external data
   std::unique_ptr<Image> backing_;
   io::Source* data_ = &stored_;  // where RunKind::data is

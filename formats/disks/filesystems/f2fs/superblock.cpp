@@ -5,10 +5,10 @@
 #include <fmt/format.h>
 
 #include "formats/bytes/checksum.hpp"
+#include "formats/bytes/utf16.hpp"
 #include "formats/disks/filesystems/doubt.hpp"
 #include "formats/disks/filesystems/f2fs/damage.hpp"
 #include "formats/disks/filesystems/f2fs/words.hpp"
-#include "formats/disks/filesystems/utf16.hpp"
 #include "formats/disks/filesystems/uuid_text.hpp"
 
 namespace formats::filesystems::f2fs {

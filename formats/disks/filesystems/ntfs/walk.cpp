@@ -6,8 +6,8 @@
 #include <fmt/format.h>
 
 #include "formats/bytes/little_endian.hpp"
+#include "formats/bytes/utf16.hpp"
 #include "formats/disks/filesystems/doubt.hpp"
-#include "formats/disks/filesystems/utf16.hpp"
 
 namespace formats::filesystems::ntfs {
 namespace {

@@ -1,8 +1,8 @@
-#include "formats/disks/filesystems/utf16.hpp"
+#include "formats/bytes/utf16.hpp"
 
 #include <gtest/gtest.h>
 
-namespace formats::filesystems {
+namespace formats {
 namespace {
 
 std::string converted(std::u16string_view text) {
@@ -32,4 +32,4 @@ TEST(Utf16, AnOddLastByteIsIgnored) {
 }
 
 }  // namespace
-}  // namespace formats::filesystems
+}  // namespace formats

@@ -1,10 +1,10 @@
-#include "formats/disks/filesystems/utf16.hpp"
+#include "formats/bytes/utf16.hpp"
 
 #include <cstdint>
 
 #include "formats/bytes/little_endian.hpp"
 
-namespace formats::filesystems {
+namespace formats {
 namespace {
 
 void append(std::string& text, std::uint32_t character) {
@@ -49,4 +49,4 @@ std::string utf8_from_utf16(std::span<const std::byte> text) {
   return result;
 }
 
-}  // namespace formats::filesystems
+}  // namespace formats

@@ -1,0 +1,40 @@
+#include "formats/images/block_formats.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "formats/images/vdi/map.hpp"
+
+namespace formats {
+namespace {
+
+struct BlockFormat {
+  Format format;
+  BlockFacts (*read_facts)(const io::File& file);
+  std::unique_ptr<BlockMap> (*open_map)(const io::File& file);
+};
+
+constexpr auto block_formats = std::to_array<BlockFormat>({
+    {Format::vdi, vdi::read_facts, vdi::open_map},
+});
+
+const BlockFormat* find(Format format) {
+  const auto* const found =
+      std::find_if(block_formats.begin(), block_formats.end(),
+                   [format](const BlockFormat& entry) { return entry.format == format; });
+  return found == block_formats.end() ? nullptr : found;
+}
+
+}  // namespace
+
+bool is_block_format(Format format) { return find(format) != nullptr; }
+
+BlockFacts read_block_facts(const io::File& file, Format format) {
+  return find(format)->read_facts(file);
+}
+
+std::unique_ptr<BlockMap> open_block_map(const io::File& file, Format format) {
+  return find(format)->open_map(file);
+}
+
+}  // namespace formats

@@ -1,0 +1,22 @@
+// The formats that are a map of blocks over one file: what each of them can be asked.
+#pragma once
+
+#include <memory>
+
+#include "formats/images/block_facts.hpp"
+#include "formats/images/block_map.hpp"
+#include "formats/images/format.hpp"
+#include "io/file.hpp"
+
+namespace formats {
+
+[[nodiscard]] bool is_block_format(Format format);
+
+// Reads headers only. `format` is one of these. Throws Error.
+[[nodiscard]] BlockFacts read_block_facts(const io::File& file, Format format);
+
+// Checks headers and the table that all content hangs on. `file` outlives the map and keeps its
+// place in memory. Throws Error; ErrorKind::refused where the content is not in this file alone.
+[[nodiscard]] std::unique_ptr<BlockMap> open_block_map(const io::File& file, Format format);
+
+}  // namespace formats

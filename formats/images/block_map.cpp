@@ -1,0 +1,45 @@
+#include "formats/images/block_map.hpp"
+
+#include <algorithm>
+#include <cassert>
+
+namespace formats {
+namespace {
+
+// Whether the next block, as it is stored, goes on where `run` ends in the file.
+bool goes_on(const BlockRun& run, const StoredBlock& next) {
+  if (run.kind != next.kind) return false;
+  if (run.kind == BlockKind::plain) return run.host + run.length == next.host;
+  return run.kind != BlockKind::deflate;
+}
+
+}  // namespace
+
+std::uint64_t EntryMap::content_of(std::uint64_t index) const {
+  if (index >= block_count()) return 0;
+  return std::min(block_size_, guest_size_ - index * block_size_);
+}
+
+BlockRun EntryMap::run_at(std::uint64_t guest, std::uint64_t most) {
+  assert(guest < guest_size_ && most > 0);
+  most = std::min(most, guest_size_ - guest);
+  std::uint64_t index = guest / block_size_;
+  const std::uint64_t inside = guest % block_size_;
+  StoredBlock block = block_at(index);
+  BlockRun run;
+  run.kind = block.kind;
+  run.guest = guest;
+  run.length = block.alike * block_size_ - inside;
+  run.host = block.kind == BlockKind::plain ? block.host + inside : block.host;
+  run.stored_bytes = block.stored_bytes;
+  while (run.length < most) {
+    index += block.alike;
+    block = block_at(index);
+    if (!goes_on(run, block)) break;
+    run.length += block.alike * block_size_;
+  }
+  run.length = std::min(run.length, most);
+  return run;
+}
+
+}  // namespace formats

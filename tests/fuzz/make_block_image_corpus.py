@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Makes the corpora of the fuzz targets for images over a block map.
+
+    PYTHONPATH=tests/support python3 tests/fuzz/make_block_image_corpus.py
+
+Small files, each with something of its own; the output is always the same.
+"""
+import pathlib
+
+import vdi_images
+
+CORPUS = pathlib.Path(__file__).parent / "corpus"
+KiB = 1024
+
+
+def write(target, seeds):
+    folder = CORPUS / target
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in folder.iterdir():
+        stale.unlink()
+    for name, content in seeds.items():
+        (folder / name).write_bytes(content)
+
+
+def vdi_seeds():
+    none, zeros = vdi_images.NONE, vdi_images.ZEROS
+    a, b = b"a" * 4 * KiB, b"b" * 4 * KiB
+
+    def small(entries, blocks, **options):
+        return vdi_images.vdi(entries, blocks, block_size=4 * KiB, **options)
+
+    good = small([1, none, 0, zeros], [a, b])
+    return {
+        "good": good,
+        "extra": small([0, 1], [a, b], extra=512),
+        "odd_size": small([0, none], [a], size=4 * KiB + 512),
+        "fixed": small([0, 1], [a, b], kind=2),
+        "differencing": small([0, none], [a], kind=4, link=b"\x55" * 16),
+        "twice": small([0, 0], [a]),
+        "past_the_end": small([0, 9], [a]),
+        "cut": good[:-2 * KiB],
+        "no_blocks": small([], []),
+    }
+
+
+write("vdi", vdi_seeds())
