@@ -4,6 +4,7 @@
 #include <array>
 
 #include "formats/images/vdi/map.hpp"
+#include "formats/images/vhd/map.hpp"
 
 namespace formats {
 namespace {
@@ -16,6 +17,7 @@ struct BlockFormat {
 
 constexpr auto block_formats = std::to_array<BlockFormat>({
     {Format::vdi, vdi::read_facts, vdi::open_map},
+    {Format::vpc, vhd::read_facts, vhd::open_map},
 });
 
 const BlockFormat* find(Format format) {

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "formats/bytes/little_endian.hpp"
+#include "formats/images/vhd/footer.hpp"
 #include "io/error.hpp"
 
 namespace formats {
@@ -20,7 +21,8 @@ constexpr std::string_view from_file =
     "imgtool reads such images from files of their own: make it one first";
 constexpr std::string_view no_image = "this is no disk image: look at what was downloaded";
 
-constexpr ForeignKind vhd{"a Hyper-V disk image (VHD)", by_qemu_img};
+constexpr ForeignKind vhd_of_other_size{
+    "a Hyper-V disk image (VHD) whose start or size is not as its end says", no_image};
 constexpr ForeignKind dmg{"an Apple disk image (DMG)", by_qemu_img};
 constexpr ForeignKind web_page{"a web page", no_image};
 
@@ -39,7 +41,7 @@ constexpr auto signatures = std::to_array<Signature>({
       by_qemu_img}},
     {0, "\xbe\xba\xfe\xca\0\0\0\0"sv, {"a VMware disk image (seSparse)", by_qemu_img}},
     {64, "\x7f\x10\xda\xbe"sv, {"a VirtualBox disk image (VDI)", from_file, true}},
-    {0, "conectix"sv, vhd},
+    {0, "conectix"sv, {"a Hyper-V disk image (VHD)", from_file, true}},
     {0, "vhdxfile"sv, {"a Hyper-V disk image (VHDX)", by_qemu_img}},
     {0, "QED\0"sv, {"a QED disk image", by_qemu_img}},
     {0, "WithoutFreeSpace"sv, {"a Parallels disk image", by_qemu_img}},
@@ -119,9 +121,8 @@ std::optional<ForeignKind> recognise_foreign(const io::File& file) {
   if (const auto kind = recognise_foreign(start)) return kind;
   const std::uint64_t size = file.size();
   if (size < bytes.size()) return std::nullopt;
-  // A VHD footer of 511 bytes, as old versions wrote it, begins one byte later.
+  if (vhd::look_at_end(file) == vhd::Ending::other) return vhd_of_other_size;
   const auto end = std::span(bytes).first(file.read_at(size - bytes.size(), bytes));
-  if (has_magic(end, 0, "conectix") || has_magic(end, 1, "conectix")) return vhd;
   if (has_magic(end, 0, "koly")) return dmg;
   return std::nullopt;
 }

@@ -7,7 +7,7 @@
 namespace formats {
 namespace {
 
-constexpr std::array<std::pair<Format, std::string_view>, 8> names{{
+constexpr std::array<std::pair<Format, std::string_view>, 9> names{{
     {Format::raw, "raw"},
     {Format::qcow2, "qcow2"},
     {Format::gz, "gz"},
@@ -16,6 +16,7 @@ constexpr std::array<std::pair<Format, std::string_view>, 8> names{{
     {Format::zst, "zst"},
     {Format::simg, "simg"},
     {Format::vdi, "vdi"},
+    {Format::vpc, "vpc"},
 }};
 
 }  // namespace

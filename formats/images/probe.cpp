@@ -6,6 +6,7 @@
 #include "formats/images/simg/layout.hpp"
 #include "formats/images/streams/codec.hpp"
 #include "formats/images/vdi/header.hpp"
+#include "formats/images/vhd/footer.hpp"
 
 namespace formats {
 
@@ -13,14 +14,20 @@ Format probe(std::span<const std::byte> start) {
   if (qcow2::has_magic(start)) return Format::qcow2;
   if (simg::has_magic(start)) return Format::simg;
   if (vdi::has_magic(start)) return Format::vdi;
+  if (vhd::has_magic(start)) return Format::vpc;
   return streams::recognise(start).value_or(Format::raw);
 }
 
 Format probe(const io::File& file) {
   std::array<std::byte, probe_bytes> start{};
   const Format found = probe(std::span(start).first(file.read_at(0, start)));
-  const bool disk = file.status().kind == io::FileKind::block_device;
-  return disk && found != Format::qcow2 ? Format::raw : found;
+  const io::FileKind kind = file.status().kind;
+  if (kind == io::FileKind::block_device) return found == Format::qcow2 ? found : Format::raw;
+  if (found == Format::raw && kind == io::FileKind::regular &&
+      vhd::look_at_end(file) == vhd::Ending::fixed) {
+    return Format::vpc;
+  }
+  return found;
 }
 
 }  // namespace formats

@@ -24,15 +24,11 @@ def sample(size, seed=1):
     return bytes(content[:size])
 
 
-def footer_of_vhd(size):
-    return bytes(size) + b"conectix" + bytes(504)
-
-
 # A part of each refusal, and the least of a file that leads to it.
 FOREIGN = {
     "VMDK": b"KDMV\1\0\0\0", "COWD": b"COWD\1\0\0\0", "descriptor": b"# Disk DescriptorFile\nversion=1\n",
     "seSparse": b"\xbe\xba\xfe\xca\0\0\0\0", "VHDX": b"vhdxfile",
-    "VHD": b"conectix", "QED": b"QED\0", "Parallels": b"WithoutFreeSpace", "tar": bytes(257) + b"ustar",
+    "QED": b"QED\0", "Parallels": b"WithoutFreeSpace", "tar": bytes(257) + b"ustar",
     "zip": b"PK\3\4", "7z": b"7z\xbc\xaf\x27\x1c", "rar": b"Rar!\x1a\7", "lz4": b"\x04\x22\x4d\x18",
     "lzip": b"LZIP", "lzop": b"\x89LZO\0\r\n\x1a\n", "lzma": b"\x5d\0\0\x80\0" + b"\xff" * 8,
     "partclone": b"partclone-image", "web page": b"\n <!DOCTYPE HTML><html>404</html>",
@@ -411,10 +407,9 @@ class ForeignFiles(ContainerTestCase):
                 self.imgtool_ok("hash", "-f", "raw", image)
 
     def test_known_by_their_end(self):
-        for what, end in (("VHD", footer_of_vhd(0)), ("DMG", b"koly" + bytes(508))):
-            image = self.file(random_bytes(64 * KiB) + end)
-            self.refused(what, "hash", image)
-            self.imgtool_ok("hash", "-f", "raw", image)
+        image = self.file(random_bytes(64 * KiB) + b"koly" + bytes(508))
+        self.refused("DMG", "hash", image)
+        self.imgtool_ok("hash", "-f", "raw", image)
 
     def test_inside_streams(self):
         content = FOREIGN["tar"] + bytes(64 * KiB)

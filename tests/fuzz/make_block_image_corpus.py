@@ -8,6 +8,7 @@ Small files, each with something of its own; the output is always the same.
 import pathlib
 
 import vdi_images
+import vhd_images
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 KiB = 1024
@@ -43,4 +44,26 @@ def vdi_seeds():
     }
 
 
+def vpc_seeds():
+    a, b = b"a" * 4 * KiB, b"b" * 4 * KiB
+
+    def small(blocks, size=16 * KiB - 512, **options):
+        return vhd_images.dynamic(blocks, size, block_size=4 * KiB, **options)
+
+    good = small({2: (None, a), 0: (None, b)})
+    return {
+        "good": good,
+        "bitmap": small({1: (b"\x5a", a), 3: (b"\xfe", b)}),
+        "short_footer": small({0: (None, a)}, end=511),
+        "no_end": small({0: (None, a)}, end=0),
+        "differencing": small({0: (b"\x80", a)}, kind=vhd_images.DIFFERENCING, parent="base.vhd"),
+        "geometry": small({}, 8 * KiB, creator=b"vpc ", geometry=(1, 1, 15)),
+        "fixed": vhd_images.fixed(a),
+        "fixed_geometry": vhd_images.fixed(a, creator=b"qemu", geometry=(1, 1, 7)),
+        "cut": good[:-3 * KiB],
+        "no_blocks": small({}, 0),
+    }
+
+
 write("vdi", vdi_seeds())
+write("vpc", vpc_seeds())
