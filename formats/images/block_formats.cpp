@@ -5,6 +5,7 @@
 
 #include "formats/images/vdi/map.hpp"
 #include "formats/images/vhd/map.hpp"
+#include "formats/images/vhdx/map.hpp"
 
 namespace formats {
 namespace {
@@ -18,6 +19,7 @@ struct BlockFormat {
 constexpr auto block_formats = std::to_array<BlockFormat>({
     {Format::vdi, vdi::read_facts, vdi::open_map},
     {Format::vpc, vhd::read_facts, vhd::open_map},
+    {Format::vhdx, vhdx::read_facts, vhdx::open_map},
 });
 
 const BlockFormat* find(Format format) {

@@ -42,7 +42,7 @@ constexpr auto signatures = std::to_array<Signature>({
     {0, "\xbe\xba\xfe\xca\0\0\0\0"sv, {"a VMware disk image (seSparse)", by_qemu_img}},
     {64, "\x7f\x10\xda\xbe"sv, {"a VirtualBox disk image (VDI)", from_file, true}},
     {0, "conectix"sv, {"a Hyper-V disk image (VHD)", from_file, true}},
-    {0, "vhdxfile"sv, {"a Hyper-V disk image (VHDX)", by_qemu_img}},
+    {0, "vhdxfile"sv, {"a Hyper-V disk image (VHDX)", from_file, true}},
     {0, "QED\0"sv, {"a QED disk image", by_qemu_img}},
     {0, "WithoutFreeSpace"sv, {"a Parallels disk image", by_qemu_img}},
     {0, "WithouFreSpacExt"sv, {"a Parallels disk image", by_qemu_img}},

@@ -7,7 +7,7 @@
 namespace formats {
 namespace {
 
-constexpr std::array<std::pair<Format, std::string_view>, 9> names{{
+constexpr std::array<std::pair<Format, std::string_view>, 10> names{{
     {Format::raw, "raw"},
     {Format::qcow2, "qcow2"},
     {Format::gz, "gz"},
@@ -17,6 +17,7 @@ constexpr std::array<std::pair<Format, std::string_view>, 9> names{{
     {Format::simg, "simg"},
     {Format::vdi, "vdi"},
     {Format::vpc, "vpc"},
+    {Format::vhdx, "vhdx"},
 }};
 
 }  // namespace

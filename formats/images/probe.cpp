@@ -7,6 +7,7 @@
 #include "formats/images/streams/codec.hpp"
 #include "formats/images/vdi/header.hpp"
 #include "formats/images/vhd/footer.hpp"
+#include "formats/images/vhdx/header.hpp"
 
 namespace formats {
 
@@ -15,6 +16,7 @@ Format probe(std::span<const std::byte> start) {
   if (simg::has_magic(start)) return Format::simg;
   if (vdi::has_magic(start)) return Format::vdi;
   if (vhd::has_magic(start)) return Format::vpc;
+  if (vhdx::has_magic(start)) return Format::vhdx;
   return streams::recognise(start).value_or(Format::raw);
 }
 

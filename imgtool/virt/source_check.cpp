@@ -333,10 +333,9 @@ std::string foreign_format(std::string_view start) {
     std::string_view bytes;
     std::string_view name;
   };
-  static constexpr std::array<Magic, 6> known = {{{0, "KDMV", "vmdk"},
+  static constexpr std::array<Magic, 5> known = {{{0, "KDMV", "vmdk"},
                                                   {0, "COWD", "vmdk"},
                                                   {0, "# Disk DescriptorFile", "vmdk"},
-                                                  {0, "vhdxfile", "vhdx"},
                                                   {0, std::string_view("QED\0", 4), "qed"},
                                                   {0, "WithoutFreeSpace", "parallels"}}};
   for (const Magic& magic : known) {

@@ -46,17 +46,18 @@ inline void read_all(Image& image, io::Ring& ring) {
   }
 }
 
-inline int try_block_image(Format format, std::span<const std::uint8_t> content) {
+inline std::unique_ptr<io::File> memory_file() {
+  return std::make_unique<io::File>(io::FileDescriptor(memfd_create("fuzz", MFD_CLOEXEC)), "fuzz");
+}
+
+inline int try_block_image(Format format, std::unique_ptr<io::File> file) {
   static const io::MadeRing made = io::make_ring({io::Engine::threads, 4, 1});
-  auto file =
-      std::make_unique<io::File>(io::FileDescriptor(memfd_create("fuzz", MFD_CLOEXEC)), "fuzz");
-  file->write_at(0, std::as_bytes(content));
   try {
     (void)read_block_facts(*file, format);
   } catch (const io::Error&) {
   }
   try {
-    walk(*open_block_map(*file, format), content.size());
+    walk(*open_block_map(*file, format), file->size());
   } catch (const io::Error&) {
   }
   try {
@@ -66,6 +67,12 @@ inline int try_block_image(Format format, std::span<const std::uint8_t> content)
   } catch (const io::Error&) {
   }
   return 0;
+}
+
+inline int try_block_image(Format format, std::span<const std::uint8_t> content) {
+  auto file = memory_file();
+  file->write_at(0, std::as_bytes(content));
+  return try_block_image(format, std::move(file));
 }
 
 }  // namespace formats::fuzz

@@ -6,9 +6,11 @@
 Small files, each with something of its own; the output is always the same.
 """
 import pathlib
+import struct
 
 import vdi_images
 import vhd_images
+import vhdx_images
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 KiB = 1024
@@ -65,5 +67,38 @@ def vpc_seeds():
     }
 
 
+def vhdx_seeds():
+    """Sparse: as (offset, length) pieces, see vhdx_fuzz.cpp; a VHDX has 4 MiB at least."""
+    mib = 1 << 20
+    table, data = vhdx_images.TABLE_AT, vhdx_images.TABLE_AT + mib
+    one, two = b"a" * mib, b"b" * mib
+    page = struct.pack("<QQ", data | 6, data + mib | 6).ljust(4096, b"\0")
+
+    def small(blocks, size=4 * mib, **options):
+        image = vhdx_images.vhdx(blocks, size, **options)
+        pieces = b""
+        for at in range(0, len(image), 4096):
+            content = image[at:at + 4096].rstrip(b"\0")
+            if content and content != b"a" * 4096 and content != b"b" * 4096:
+                pieces += struct.pack("<IH", at // 4096, len(content)) + content
+        return struct.pack("<I", len(image) // 4096) + pieces
+
+    return {
+        "good": small({2: one, 0: two}),
+        "sectors_4k": small({1: one}, sector=4096),
+        "states": small({0: (2, 0), 1: (3, 0), 2: (4, 0)}),
+        "fixed": small({0: one}, mib, fixed=True),
+        "log": small({0: one, 1: two}, log=vhdx_images.log_entry(5, [(table, page), (data, 4096)])),
+        "logs": small({0: one}, log=vhdx_images.log_entry(5, [(table, page)])
+                      + vhdx_images.log_entry(6, [(table, 4096)], last=9 * mib)),
+        "parent": small({0: one}, parent=".\\base.vhdx"),
+        "twice": small({0: one, 1: (6, data)}),
+        "in_the_log": small({0: (6, mib)}),
+        "qemu": small({0: one}, creator="QEMU v7"),
+        "no_blocks": small({}, 0),
+    }
+
+
 write("vdi", vdi_seeds())
 write("vpc", vpc_seeds())
+write("vhdx", vhdx_seeds())

@@ -1,0 +1,45 @@
+// Where the blocks of a VHDX image are: one table of words, with the log's changes over all of it.
+#pragma once
+
+#include <memory>
+
+#include "formats/images/block_map.hpp"
+#include "formats/images/table_pages.hpp"
+#include "formats/images/vhdx/header.hpp"
+#include "formats/images/vhdx/log.hpp"
+#include "io/file.hpp"
+
+namespace formats::vhdx {
+
+class VhdxMap final : public EntryMap {
+ public:
+  struct Layout {
+    Header header;
+    Patches patches;
+    Regions regions;
+    Metadata metadata;
+    bool may_be_cut = false;  // the block that lies last in the file
+  };
+
+  // `file` outlives the map. Reads the whole table, to refuse blocks that lie in one place, in what
+  // else the file has, or past the end. Throws Error.
+  VhdxMap(const io::File& file, Layout layout);
+
+  [[nodiscard]] BlockRun run_at(std::uint64_t guest, std::uint64_t most) override;
+
+ private:
+  [[nodiscard]] StoredBlock block_at(std::uint64_t index) override;
+  [[nodiscard]] std::uint64_t entry_place(std::uint64_t index) const;
+  [[nodiscard]] std::uint64_t entry(std::uint64_t index);
+  void check_blocks();
+  void check_entry(std::uint64_t word, std::uint64_t index) const;
+
+  Layout layout_;
+  std::uint64_t stored_size_;  // of the file as it is
+  TablePages pages_;
+};
+
+// Throws ErrorKind::refused for a differencing image.
+[[nodiscard]] std::unique_ptr<BlockMap> open_map(const io::File& file);
+
+}  // namespace formats::vhdx
