@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <array>
 
+#include "formats/images/parallels/parallels.hpp"
+#include "formats/images/qcow1/qcow1.hpp"
+#include "formats/images/qed/qed.hpp"
 #include "formats/images/vdi/map.hpp"
 #include "formats/images/vhd/map.hpp"
 #include "formats/images/vhdx/map.hpp"
@@ -20,6 +23,9 @@ constexpr auto block_formats = std::to_array<BlockFormat>({
     {Format::vdi, vdi::read_facts, vdi::open_map},
     {Format::vpc, vhd::read_facts, vhd::open_map},
     {Format::vhdx, vhdx::read_facts, vhdx::open_map},
+    {Format::qed, qed::read_facts, qed::open_map},
+    {Format::qcow, qcow1::read_facts, qcow1::open_map},
+    {Format::parallels, parallels::read_facts, parallels::open_map},
 });
 
 const BlockFormat* find(Format format) {

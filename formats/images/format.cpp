@@ -7,7 +7,7 @@
 namespace formats {
 namespace {
 
-constexpr std::array<std::pair<Format, std::string_view>, 10> names{{
+constexpr std::array<std::pair<Format, std::string_view>, 13> names{{
     {Format::raw, "raw"},
     {Format::qcow2, "qcow2"},
     {Format::gz, "gz"},
@@ -18,6 +18,9 @@ constexpr std::array<std::pair<Format, std::string_view>, 10> names{{
     {Format::vdi, "vdi"},
     {Format::vpc, "vpc"},
     {Format::vhdx, "vhdx"},
+    {Format::qed, "qed"},
+    {Format::qcow, "qcow"},
+    {Format::parallels, "parallels"},
 }};
 
 }  // namespace

@@ -9,7 +9,21 @@
 
 namespace formats {
 
-enum class Format : std::uint8_t { raw, qcow2, gz, xz, bz2, zst, simg, vdi, vpc, vhdx };
+enum class Format : std::uint8_t {
+  raw,
+  qcow2,
+  gz,
+  xz,
+  bz2,
+  zst,
+  simg,
+  vdi,
+  vpc,  // VHD
+  vhdx,
+  qed,
+  qcow,  // version 1
+  parallels,
+};
 
 // Read once, front to back: a compressed stream that has no index of its content. (A zst file
 // may have one.)

@@ -2,7 +2,10 @@
 
 #include <array>
 
+#include "formats/images/parallels/parallels.hpp"
+#include "formats/images/qcow1/qcow1.hpp"
 #include "formats/images/qcow2/header.hpp"
+#include "formats/images/qed/qed.hpp"
 #include "formats/images/simg/layout.hpp"
 #include "formats/images/streams/codec.hpp"
 #include "formats/images/vdi/header.hpp"
@@ -12,11 +15,14 @@
 namespace formats {
 
 Format probe(std::span<const std::byte> start) {
+  if (qcow1::has_magic(start)) return Format::qcow;
   if (qcow2::has_magic(start)) return Format::qcow2;
   if (simg::has_magic(start)) return Format::simg;
   if (vdi::has_magic(start)) return Format::vdi;
   if (vhd::has_magic(start)) return Format::vpc;
   if (vhdx::has_magic(start)) return Format::vhdx;
+  if (qed::has_magic(start)) return Format::qed;
+  if (parallels::has_magic(start)) return Format::parallels;
   return streams::recognise(start).value_or(Format::raw);
 }
 

@@ -41,7 +41,7 @@ CheckedSource check_source(const Connection& connection, const HostStorage& host
 Identity identity_of_name(const Connection& connection, const HostStorage& host,
                           const std::string& name);
 
-// A format by its first bytes that libvirt knows and imgtool does not read: "vmdk", "vhdx" ...
+// A format by its first bytes that libvirt knows and imgtool does not read: "vmdk".
 std::string foreign_format(std::string_view start);
 
 }  // namespace imgtool::virt

@@ -28,7 +28,7 @@ def sample(size, seed=1):
 FOREIGN = {
     "VMDK": b"KDMV\1\0\0\0", "COWD": b"COWD\1\0\0\0", "descriptor": b"# Disk DescriptorFile\nversion=1\n",
     "seSparse": b"\xbe\xba\xfe\xca\0\0\0\0",
-    "QED": b"QED\0", "Parallels": b"WithoutFreeSpace", "tar": bytes(257) + b"ustar",
+    "tar": bytes(257) + b"ustar",
     "zip": b"PK\3\4", "7z": b"7z\xbc\xaf\x27\x1c", "rar": b"Rar!\x1a\7", "lz4": b"\x04\x22\x4d\x18",
     "lzip": b"LZIP", "lzop": b"\x89LZO\0\r\n\x1a\n", "lzma": b"\x5d\0\0\x80\0" + b"\xff" * 8,
     "partclone": b"partclone-image", "web page": b"\n <!DOCTYPE HTML><html>404</html>",

@@ -8,6 +8,7 @@ Small files, each with something of its own; the output is always the same.
 import pathlib
 import struct
 
+import table_images
 import vdi_images
 import vhd_images
 import vhdx_images
@@ -99,6 +100,51 @@ def vhdx_seeds():
     }
 
 
+def qed_seeds():
+    a, b = b"a" * 4 * KiB, b"b" * 4 * KiB
+    good = table_images.qed({0: a, 1: 1, 3: b}, 16 * KiB - 512)
+    return {
+        "good": good,
+        "not_closed": table_images.qed({0: a}, 4 * KiB, features=2),
+        "backing": table_images.qed({0: a}, 4 * KiB, features=5, name=b"base.img"),
+        "twice": table_images.qed({0: a, 1: 12 * KiB}, 8 * KiB),
+        "large_tables": table_images.qed({700: b}, 3 << 20, table_clusters=2),
+        "cut": good[:-2 * KiB],
+        "no_blocks": table_images.qed({}, 0),
+    }
+
+
+def qcow_seeds():
+    a, b, text = b"a" * 4 * KiB, b"b" * 4 * KiB, b"text " * 800
+    good = table_images.qcow1({0: a, 1: ("z", text), 4: b}, 20 * KiB - 512)
+    return {
+        "good": good,
+        "streams": table_images.qcow1({0: ("z", text), 1: ("z", a), 3: ("z", b"")}, 16 * KiB),
+        "small": table_images.qcow1({0: a[:512], 9: b[:512]}, 5120, cluster_bits=9, table_bits=6),
+        "backing": table_images.qcow1({0: a}, 4 * KiB, backing=b"base.img"),
+        "encrypted": table_images.qcow1({0: a}, 4 * KiB, crypt=1),
+        "twice": table_images.qcow1({0: a, 1: 8 * KiB}, 8 * KiB),
+        "cut": good[:-2 * KiB],
+    }
+
+
+def parallels_seeds():
+    a, b = b"a" * 4 * KiB, b"b" * 4 * KiB
+    good = table_images.parallels([2, 0, 1], [a, b], sectors=23)
+    return {
+        "good": good,
+        "older": table_images.parallels([16, 0, 8], [a, b], ext=False),
+        "odd_clusters": table_images.parallels([3, 0, 6], [a[:1536], b[:1536]], tracks=3, ext=False),
+        "not_closed": table_images.parallels([1], [a], in_use=0x746f6e59),
+        "twice": table_images.parallels([1, 1], [a]),
+        "cut": good[:-2 * KiB],
+        "no_blocks": table_images.parallels([], []),
+    }
+
+
 write("vdi", vdi_seeds())
 write("vpc", vpc_seeds())
 write("vhdx", vhdx_seeds())
+write("qed", qed_seeds())
+write("qcow", qcow_seeds())
+write("parallels", parallels_seeds())

@@ -1,0 +1,45 @@
+// QED images: one header, a directory of tables, and clusters.
+//
+// Source: QEMU docs/interop/qed_spec.rst. All numbers are little-endian.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "formats/images/block_facts.hpp"
+#include "formats/images/block_map.hpp"
+#include "formats/images/table_map.hpp"
+#include "io/file.hpp"
+
+namespace formats::qed {
+
+struct Header {
+  std::uint64_t cluster_size = 0;  // a power of two, 4 KiB to 64 MiB
+  std::uint64_t table_bytes = 0;   // of one table: 1 to 16 clusters, at most 64 MiB
+  std::uint64_t header_bytes = 0;  // inside the file
+  std::uint64_t directory_at = 0;  // a multiple of the cluster's size
+  std::uint64_t virtual_size = 0;  // whole sectors; below 2^62
+  bool needs_check = false;        // it was not closed: what was being added may be lost
+  bool has_backing_file = false;
+  std::string backing_file;
+};
+
+[[nodiscard]] bool has_magic(std::span<const std::byte> start);
+// Throws Error.
+[[nodiscard]] Header read_header(const io::File& file);
+[[nodiscard]] BlockFacts read_facts(const io::File& file);
+
+class QedMap final : public TableMap {
+ public:
+  QedMap(const io::File& file, const Header& header);
+
+ private:
+  [[nodiscard]] StoredBlock parse_word(std::uint64_t word) const override;
+};
+
+// Throws ErrorKind::refused for an image that has a backing file.
+[[nodiscard]] std::unique_ptr<BlockMap> open_map(const io::File& file);
+
+}  // namespace formats::qed
