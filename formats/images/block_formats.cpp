@@ -9,6 +9,8 @@
 #include "formats/images/vdi/map.hpp"
 #include "formats/images/vhd/map.hpp"
 #include "formats/images/vhdx/map.hpp"
+#include "formats/images/vmdk/header.hpp"
+#include "formats/images/vmdk/map.hpp"
 
 namespace formats {
 namespace {
@@ -26,6 +28,7 @@ constexpr auto block_formats = std::to_array<BlockFormat>({
     {Format::qed, qed::read_facts, qed::open_map},
     {Format::qcow, qcow1::read_facts, qcow1::open_map},
     {Format::parallels, parallels::read_facts, parallels::open_map},
+    {Format::vmdk, vmdk::read_facts, vmdk::open_map},
 });
 
 const BlockFormat* find(Format format) {

@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "formats/images/inflate.hpp"
 #include "io/error.hpp"
 
 namespace formats {
@@ -141,13 +140,14 @@ void BlockImage::refuse_past_end(const BlockRun& run) const {
 // On any thread: touches nothing that changes.
 void BlockImage::decode(const PackedBlock& block, std::span<const std::byte> stream) const {
   const std::span<std::byte> out = block.out.bytes;
+  const std::uint64_t inside = block.guest % map_->block_size();
+  const std::uint64_t begin = block.guest - inside;
   bool good = false;
   if (out.size() == map_->block_size()) {
-    good = inflate_block(stream, out);
+    good = map_->unpack(begin, stream, out);
   } else {
     std::vector<std::byte> whole(map_->block_size());
-    good = inflate_block(stream, whole);
-    const std::uint64_t inside = block.guest % map_->block_size();
+    good = map_->unpack(begin, stream, whole);
     std::copy_n(whole.begin() + static_cast<std::ptrdiff_t>(inside), out.size(), out.begin());
   }
   if (good) return;

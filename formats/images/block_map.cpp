@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cassert>
 
+#include "formats/images/inflate.hpp"
+
 namespace formats {
 namespace {
 
@@ -14,6 +16,11 @@ bool goes_on(const BlockRun& run, const StoredBlock& next) {
 }
 
 }  // namespace
+
+bool BlockMap::unpack(std::uint64_t /*guest*/, std::span<const std::byte> stream,
+                      std::span<std::byte> block) const {
+  return inflate_block(stream, block);
+}
 
 std::uint64_t EntryMap::content_of(std::uint64_t index) const {
   if (index >= block_count()) return 0;

@@ -7,6 +7,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 
 namespace formats {
 
@@ -15,7 +16,7 @@ enum class BlockKind : std::uint8_t {
   zero,     // reads as zeros, and is meant to
   plain,    // in the file, at `host`
   memory,   // at `memory`
-  deflate,  // a part of a block, of which a raw deflate stream is at `host`
+  deflate,  // a part of a block that is packed at `host`: BlockMap::unpack()
 };
 
 // A range of the guest's disk that is stored in one way.
@@ -24,7 +25,7 @@ struct BlockRun {
   std::uint64_t guest = 0;
   std::uint64_t length = 0;
   std::uint64_t host = 0;             // of plain: where `guest` is; of deflate: where the stream is
-  std::uint32_t stored_bytes = 0;     // of deflate: the stream's
+  std::uint32_t stored_bytes = 0;     // of deflate: the stream's at most
   const std::byte* memory = nullptr;  // valid as long as the map
 };
 
@@ -43,6 +44,12 @@ class BlockMap {
   // empty, and may end before its kind does. What is plain lies inside the file. Throws Error where
   // the image is broken.
   [[nodiscard]] virtual BlockRun run_at(std::uint64_t guest, std::uint64_t most) = 0;
+
+  // Decodes the packed block that begins at `guest` into `block`, which has block_size(). There may
+  // be other bytes behind the end of `stream`. False: it is damaged. Any thread may call this. As
+  // it is here: a raw deflate stream.
+  [[nodiscard]] virtual bool unpack(std::uint64_t guest, std::span<const std::byte> stream,
+                                    std::span<std::byte> block) const;
 };
 
 // How one block is stored.

@@ -33,7 +33,7 @@ struct Signature {
 };
 
 constexpr auto signatures = std::to_array<Signature>({
-    {0, "KDMV"sv, {"a VMware disk image (VMDK)", by_qemu_img}},
+    {0, "KDMV"sv, {"a VMware disk image (VMDK)", from_file, true}},
     {0, "COWD"sv, {"a VMware disk image (COWD)", by_qemu_img}},
     {0,
      "# Disk DescriptorFile"sv,

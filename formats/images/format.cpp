@@ -7,7 +7,7 @@
 namespace formats {
 namespace {
 
-constexpr std::array<std::pair<Format, std::string_view>, 13> names{{
+constexpr std::array<std::pair<Format, std::string_view>, 14> names{{
     {Format::raw, "raw"},
     {Format::qcow2, "qcow2"},
     {Format::gz, "gz"},
@@ -21,6 +21,7 @@ constexpr std::array<std::pair<Format, std::string_view>, 13> names{{
     {Format::qed, "qed"},
     {Format::qcow, "qcow"},
     {Format::parallels, "parallels"},
+    {Format::vmdk, "vmdk"},
 }};
 
 }  // namespace

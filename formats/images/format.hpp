@@ -23,6 +23,7 @@ enum class Format : std::uint8_t {
   qed,
   qcow,  // version 1
   parallels,
+  vmdk,
 };
 
 // Read once, front to back: a compressed stream that has no index of its content. (A zst file

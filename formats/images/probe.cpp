@@ -11,6 +11,7 @@
 #include "formats/images/vdi/header.hpp"
 #include "formats/images/vhd/footer.hpp"
 #include "formats/images/vhdx/header.hpp"
+#include "formats/images/vmdk/header.hpp"
 
 namespace formats {
 
@@ -23,6 +24,7 @@ Format probe(std::span<const std::byte> start) {
   if (vhdx::has_magic(start)) return Format::vhdx;
   if (qed::has_magic(start)) return Format::qed;
   if (parallels::has_magic(start)) return Format::parallels;
+  if (vmdk::has_magic(start)) return Format::vmdk;
   return streams::recognise(start).value_or(Format::raw);
 }
 

@@ -333,8 +333,8 @@ std::string foreign_format(std::string_view start) {
     std::string_view bytes;
     std::string_view name;
   };
-  static constexpr std::array<Magic, 3> known = {
-      {{0, "KDMV", "vmdk"}, {0, "COWD", "vmdk"}, {0, "# Disk DescriptorFile", "vmdk"}}};
+  static constexpr std::array<Magic, 2> known = {
+      {{0, "COWD", "vmdk"}, {0, "# Disk DescriptorFile", "vmdk"}}};
   for (const Magic& magic : known) {
     if (start.size() >= magic.offset + magic.bytes.size() &&
         start.substr(magic.offset, magic.bytes.size()) == magic.bytes) {

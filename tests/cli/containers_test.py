@@ -26,7 +26,7 @@ def sample(size, seed=1):
 
 # A part of each refusal, and the least of a file that leads to it.
 FOREIGN = {
-    "VMDK": b"KDMV\1\0\0\0", "COWD": b"COWD\1\0\0\0", "descriptor": b"# Disk DescriptorFile\nversion=1\n",
+    "COWD": b"COWD\1\0\0\0", "descriptor": b"# Disk DescriptorFile\nversion=1\n",
     "seSparse": b"\xbe\xba\xfe\xca\0\0\0\0",
     "tar": bytes(257) + b"ustar",
     "zip": b"PK\3\4", "7z": b"7z\xbc\xaf\x27\x1c", "rar": b"Rar!\x1a\7", "lz4": b"\x04\x22\x4d\x18",

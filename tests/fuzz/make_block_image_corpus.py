@@ -12,6 +12,7 @@ import table_images
 import vdi_images
 import vhd_images
 import vhdx_images
+import vmdk_images
 
 CORPUS = pathlib.Path(__file__).parent / "corpus"
 KiB = 1024
@@ -142,9 +143,34 @@ def parallels_seeds():
     }
 
 
+def vmdk_seeds():
+    a, b = b"a" * 4 * KiB, b"b" * 4 * KiB
+    grains, capacity = {0: a, 1: b, 66: a}, 67 * 8 - 5
+    packed = vmdk_images.NEWLINES | vmdk_images.COMPRESSED
+    marked = packed | vmdk_images.MARKERS
+    good = vmdk_images.vmdk(grains, capacity)
+    stream = vmdk_images.stream(grains, capacity)
+    return {
+        "good": good,
+        "stream": stream,
+        "padded": vmdk_images.stream({0: a}, 8, behind=4 * KiB),
+        "cut_last": vmdk_images.stream(grains, capacity, cut_last=True),
+        "in_front": vmdk_images.vmdk(grains, capacity, flags=marked, order=[66, 0, 1]),
+        "no_markers": vmdk_images.vmdk({0: a}, 8, flags=packed),
+        "zeros": vmdk_images.vmdk({0: a, 3: vmdk_images.ZEROS}, 64,
+                                  flags=vmdk_images.NEWLINES | vmdk_images.ZERO_GRAINS),
+        "parent": vmdk_images.vmdk({}, 8, text=vmdk_images.descriptor(8, parent="1", hint="x")),
+        "parts": vmdk_images.vmdk({}, 8, text=vmdk_images.descriptor(8, extents=2)),
+        "cut": good[:-5 * KiB],
+        "no_end": stream[:-KiB],
+        "no_grains": vmdk_images.stream({}, 0),
+    }
+
+
 write("vdi", vdi_seeds())
 write("vpc", vpc_seeds())
 write("vhdx", vhdx_seeds())
 write("qed", qed_seeds())
 write("qcow", qcow_seeds())
 write("parallels", parallels_seeds())
+write("vmdk", vmdk_seeds())

@@ -1,0 +1,87 @@
+#include "formats/images/vmdk/descriptor.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <charconv>
+#include <limits>
+
+namespace formats::vmdk {
+namespace {
+
+constexpr std::string_view blanks = " \t\r";
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t begin = text.find_first_not_of(blanks);
+  if (begin == std::string_view::npos) return {};
+  return text.substr(begin, text.find_last_not_of(blanks) + 1 - begin);
+}
+
+std::string in_small_letters(std::string_view text) {
+  std::string result(text);
+  std::transform(result.begin(), result.end(), result.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return result;
+}
+
+std::string_view without_quotes(std::string_view text) {
+  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') {
+    return text.substr(1, text.size() - 2);
+  }
+  return text;
+}
+
+std::string_view next_word(std::string_view& rest) {
+  rest = trimmed(rest);
+  const std::string_view word = rest.substr(0, rest.find_first_of(blanks));
+  rest.remove_prefix(word.size());
+  return word;
+}
+
+template <class Number>
+Number number_of(std::string_view text, int base, Number otherwise) {
+  Number value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  return error == std::errc{} && end == text.data() + text.size() ? value : otherwise;
+}
+
+// "RW 8323072 SPARSE "disk.vmdk""
+bool add_extent(Descriptor& descriptor, std::string_view line) {
+  constexpr auto access = std::to_array<std::string_view>({"rw", "rdonly", "noaccess"});
+  const std::string first = in_small_letters(next_word(line));
+  if (std::find(access.begin(), access.end(), first) == access.end()) return false;
+  const auto sectors = number_of<std::uint64_t>(next_word(line), 10, 0);
+  constexpr auto most = std::numeric_limits<std::uint64_t>::max();
+  ++descriptor.extents;
+  descriptor.sectors = sectors > most - descriptor.sectors ? most : descriptor.sectors + sectors;
+  return true;
+}
+
+void set_field(Descriptor& descriptor, std::string_view key, std::string_view value) {
+  const std::string name = in_small_letters(key);
+  if (name == "createtype") descriptor.create_type = value;
+  if (name == "cid") descriptor.content_id = number_of<std::uint32_t>(value, 16, 0);
+  // What cannot be read is a parent: then it is not taken for none.
+  if (name == "parentcid") descriptor.parent_id = number_of<std::uint32_t>(value, 16, 0);
+  if (name == "parentfilenamehint") descriptor.parent = value;
+}
+
+}  // namespace
+
+Descriptor parse_descriptor(std::string_view text) {
+  Descriptor descriptor;
+  text = text.substr(0, text.find('\0'));
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view line = trimmed(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (line.starts_with('#') || add_extent(descriptor, line)) continue;
+    const std::size_t equals = line.find('=');
+    if (equals == std::string_view::npos) continue;
+    set_field(descriptor, trimmed(line.substr(0, equals)),
+              without_quotes(trimmed(line.substr(equals + 1))));
+  }
+  return descriptor;
+}
+
+}  // namespace formats::vmdk

@@ -1,0 +1,30 @@
+// The descriptor of a VMware disk: text that says what kind of disk it is, which files hold it and
+// which disk lies below it.
+//
+// Source: VMware, Virtual Disk Format 5.0, "The Descriptor File".
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace formats::vmdk {
+
+inline constexpr std::uint64_t most_descriptor_bytes = std::uint64_t{1} << 20;
+inline constexpr std::uint32_t no_parent = 0xffffffff;
+
+struct Descriptor {
+  std::string create_type;  // "monolithicSparse", "streamOptimized" ...; may be empty
+  std::uint32_t content_id = 0;
+  std::uint32_t parent_id = no_parent;
+  std::string parent;         // the file name that it gives; may be empty
+  std::size_t extents = 0;    // lines that name a part of the disk
+  std::uint64_t sectors = 0;  // of these parts; capped where they add up to more than 64 bits
+};
+
+// Reads what is known in `text`, up to a NUL, in any case and with any line ends; the rest is
+// nothing to go by.
+[[nodiscard]] Descriptor parse_descriptor(std::string_view text);
+
+}  // namespace formats::vmdk

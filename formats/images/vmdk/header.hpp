@@ -1,0 +1,64 @@
+// The header of a sparse VMware disk image (VMDK), read and checked: of one that grows
+// (monolithicSparse) and of one that is a stream of compressed grains (streamOptimized).
+//
+// A stream's header may leave open where the grain directory is; then a copy of the header in its
+// last sectors, the footer, says it.
+//
+// Source: VMware, Virtual Disk Format 5.0, "Hosted Sparse Extents" and "Stream-Optimized Compressed
+// Sparse Extents". All numbers are little-endian, all places and lengths in sectors of 512 bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "formats/images/block_facts.hpp"
+#include "formats/images/vmdk/descriptor.hpp"
+#include "io/file.hpp"
+
+namespace formats::vmdk {
+
+inline constexpr std::uint64_t sector = 512;
+inline constexpr std::uint64_t header_bytes = 512;
+inline constexpr std::uint64_t most_directory_bytes = 64 * io::MiB;
+
+// What stands in place of the directory's sector where the footer has it.
+inline constexpr std::uint64_t at_end = ~std::uint64_t{0};
+
+struct Header {
+  std::uint32_t version = 0;
+  std::uint64_t capacity = 0;           // sectors
+  std::uint64_t grain = 0;              // sectors; a power of two
+  std::uint64_t descriptor = 0;         // sector; 0: it has none
+  std::uint64_t descriptor_length = 0;  // sectors
+  std::uint32_t entries = 0;            // of each grain table; a power of two
+  std::uint64_t directory = 0;          // sector, or at_end
+  bool zero_grains = false;             // an entry of 1 is a grain of zeros
+  bool compressed = false;
+  bool markers = false;  // each grain begins with its place on the disk
+  bool unclean = false;  // whoever wrote to it last did not close it
+
+  [[nodiscard]] std::uint64_t grain_bytes() const { return grain * sector; }
+  [[nodiscard]] std::uint64_t table_bytes() const { return std::uint64_t{entries} * 4; }
+  // Grain tables that cover the disk.
+  [[nodiscard]] std::uint64_t tables() const;
+};
+
+[[nodiscard]] bool has_magic(std::span<const std::byte> start);
+
+// `bytes` are those at `offset` of the file, header_bytes unless it ends before. Throws Error.
+[[nodiscard]] Header parse_header(std::span<const std::byte> bytes, std::uint64_t offset,
+                                  const std::string& path);
+
+struct Layout {
+  Header header;  // with the directory's place
+  Descriptor descriptor;
+};
+
+// Throws Error; ErrorKind::refused where the file holds a part of a disk alone.
+[[nodiscard]] Layout read_layout(const io::File& file);
+
+[[nodiscard]] BlockFacts read_facts(const io::File& file);
+
+}  // namespace formats::vmdk
