@@ -56,14 +56,14 @@ class CaptureToQcow2(ConvertTestCase):
 
     @requires_root
     def test_no_room(self):
-        disk = self.dense_image(4 * MiB)
+        disk = self.dense_image(6 * MiB)  # zst writes 4 MiB at a time
         for options in ([], ["-O", "qcow2", "-c"], ["-O", "zst"]):
             with self.subTest(options=options):
-                folder = self.tmpfs(6 * MiB)
-                small = self.imgtool("capture", self.dense_image(8 * MiB), folder / "out", *options)
+                folder = self.tmpfs(8 * MiB)
+                small = self.imgtool("capture", self.dense_image(10 * MiB), folder / "out", *options)
                 self.assert_refused(small, "missing")
                 self.assertEqual(os.listdir(folder), [])
-                job = self.start_imgtool("capture", disk, folder / "out", "--rate", "1M", *options)
+                job = self.start_imgtool("capture", disk, folder / "out", "--rate", "2M", *options)
                 self.assert_fails_when_full(job, folder)
 
     def test_what_does_not_go_together(self):
