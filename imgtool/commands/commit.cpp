@@ -50,7 +50,7 @@ int run_commit(const Arguments& arguments) {
   line.option("base,b", text_into(o.base, "BASE"),
               "commit down to this image of the chain, the ones between included; IMAGE is not "
               "emptied then (default: its own backing file)");
-  line.option(",d", flag_into(o.keep), "do not empty IMAGE");
+  line.option("keep,d", flag_into(o.keep), "do not empty IMAGE");
   line.option("follow-references", flag_into(o.follow_references),
               "open the files that the images name, and write to the base");
   line.job_options(job_options);

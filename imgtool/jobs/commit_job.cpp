@@ -39,7 +39,8 @@ CommitJob::CommitJob(io::Ring& ring, CommitOptions options, const io::StopFlag& 
                     "has an external data file; qemu-img can commit it");
   }
   find_base();
-  if (depth_ > 1) options_.keep = true;
+  // Where images lie between, it would show what these have, not what it had.
+  if (options_.base) options_.keep = true;
   if (!options_.keep) qcow2::refuse_damaged(overlay_, stop_);
   check_base();
 }

@@ -25,8 +25,8 @@ namespace imgtool {
 
 struct CommitOptions {
   std::string path;
-  // A path; nothing: the overlay's own backing file. Where it lies deeper, the images between them
-  // are committed too, and the overlay keeps what it has.
+  // A path; nothing: the overlay's own backing file. The images between them are committed too, and
+  // the overlay keeps what it has.
   std::optional<std::string> base;
   bool keep = false;  // does not empty the overlay
   bool follow_references = false;

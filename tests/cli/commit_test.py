@@ -123,7 +123,7 @@ class Commit(ConvertTestCase):
         base = self.base()
         image = self.overlay(base)
         before = sha256(image.path)
-        self.assertFalse(self.commit(image, "-d")["emptied"])
+        self.assertFalse(self.commit(image, "--keep")["emptied"])
         self.assertEqual(sha256(image.path), before)
         self.assert_committed(image, base)
         # Again, as after one that was killed before it emptied the overlay.
@@ -142,6 +142,8 @@ class Commit(ConvertTestCase):
             self.assertFalse(result["emptied"])
             self.assertEqual((sha256(top.path), sha256(middle.path)), before)
             self.assert_committed(top, base)
+        near = self.overlay(self.base())
+        self.assertFalse(self.commit(near, "-b", qemu_info(near.path)["backing-filename"])["emptied"])
         other = self.base()
         self.assert_refused(self.imgtool("commit", "--follow-references", "-b", other.path,
                                          top.path), "does not lie over that base")
