@@ -81,6 +81,8 @@ int run_amend(const Arguments& arguments) {
   line.exit_code(exit_code::refused, "the image is in use or damaged");
   line.example("imgtool amend -o compat=1.1 old.qcow2",
                "for bitmaps, and for clusters of zeros that take no room");
+  line.example("imgtool amend -o lazy_refcounts=off disk.qcow2",
+               "so that a machine that dies leaves nothing to be repaired");
   if (const auto exit = line.parse(arguments)) return *exit;
   const Amendment amendment = amendment_of(lists);
   if (!amendment.version && !amendment.lazy_refcounts) {
