@@ -2,7 +2,7 @@
 import os
 
 from convert_testing import ConvertTestCase, KiB, MiB
-from imgtool_testing import check, main, random_bytes, requires, sha256
+from imgtool_testing import check, main, random_bytes, requires, requires_root, sha256
 from nbd_testing import dirty_ranges
 from qcow2_images import Qcow2, Raw, make_encrypted, qemu_info
 
@@ -79,6 +79,20 @@ class Commit(ConvertTestCase):
                 self.assertEqual(result["size-before"], size)
                 self.assertEqual(result["size"], max(size, self.SIZE))
                 self.assert_committed(image, base, bytes(image.content) + base.content[self.SIZE:])
+
+    @requires_root
+    def test_into_a_disk(self):
+        disk = self.loop_device(self.backing_file(8 * MiB))
+        image = self.path()
+        check("qemu-img", "create", "-q", "-f", "qcow2", "-b", disk, "-F", "raw", image)
+        check("qemu-io", "-c", "write -P 7 1M 1M", "-c", "write -z 3M 1M", image)
+        wanted = self.path()
+        check("qemu-img", "convert", "-O", "raw", image, wanted)
+        self.imgtool_ok("commit", "--follow-references", image)
+        check("qemu-img", "compare", "-f", "raw", "-F", "raw", wanted, disk)
+        longer = self.path()
+        check("qemu-img", "create", "-q", "-f", "qcow2", "-b", disk, "-F", "raw", longer, "9M")
+        self.assert_refused(self.imgtool("commit", "--follow-references", longer), "fewer than")
 
     def test_the_base_grows_and_a_longer_one_keeps_its_end(self):
         for size in (MiB, 9 * MiB + 1024):

@@ -3,7 +3,7 @@ import json
 import os
 
 from convert_testing import ConvertTestCase, KiB, MiB
-from imgtool_testing import check, is_sanitized, main, requires, sha256
+from imgtool_testing import check, is_sanitized, main, requires, requires_root, sha256
 from qcow2_images import Qcow2, make_encrypted, qemu_info
 
 KINDS = [{}, {"compat": "0.10"}, {"cluster_size": 512, "refcount_bits": 2},
@@ -247,6 +247,18 @@ class Snapshot(ConvertTestCase):
         spent = os.times().children_user + os.times().children_system - began
         self.assertLess(spent, 60 if is_sanitized() else 6)
         self.imgtool_ok("check", image.path)
+
+    @requires_root
+    def test_on_a_disk(self):
+        disk = self.loop_device(self.backing_file(16 * MiB))
+        check("qemu-img", "create", "-q", "-f", "qcow2", disk, "8M")
+        check("qemu-io", "-f", "qcow2", "-c", "write -P 5 0 2M", disk)
+        self.imgtool_ok("snapshot", "-c", "one", disk)
+        check("qemu-io", "-f", "qcow2", "-c", "write -P 6 0 1M", disk)
+        self.imgtool_ok("snapshot", "-a", "one", disk)
+        self.imgtool_ok("snapshot", "-d", "one", disk)
+        check("qemu-io", "-r", "-f", "qcow2", "-c", "read -P 5 0 2M", disk)
+        self.assert_clean(disk)
 
     def test_many_snapshots(self):
         image = self.filled(cluster_size=512)
