@@ -4,8 +4,9 @@ import struct
 
 from block_image_testing import BlockImageTestCase
 from imgtool_testing import KiB, MiB, check, main, random_bytes, requires
-from vhdx_images import (ABSENT, HEADERS, LOG_AT, METADATA_AT, PARTLY, REGION_TABLES, STORED,
-                         TABLE_AT, UNDEFINED, UNMAPPED, ZERO, crc32c, header, log_entry, sealed, vhdx)
+from vhdx_images import (ABSENT, HEADERS, LOG_AT, METADATA_AT, METADATA_REGION, PARTLY,
+                         REGION_TABLES, STORED, TABLE_AT, TABLE_REGION, UNDEFINED, UNMAPPED,
+                         ZERO, crc32c, header, log_entry, region_table, sealed, vhdx)
 
 WHAT = "a Hyper-V disk image (VHDX)"
 P, Q, R = b"P" * MiB, b"q" * MiB, b"r" * MiB
@@ -234,6 +235,15 @@ class Logs(BlockImageTestCase):
             entry = bytearray(good)
             struct.pack_into("<I", entry, at, value)
             self.assert_image_refused(self.image(sealed(entry)), "log", "offset")
+
+    def test_sizes_that_no_file_has(self):
+        image = self.image(log_entry(5, [(TABLE_AT, 4096)], last=(1 << 64) - 1))
+        self.assert_image_refused(image, "log", "in mind")
+        regions = [(TABLE_REGION, (1 << 64) - MiB, MiB, 1), (METADATA_REGION, METADATA_AT, MiB, 1)]
+        page = region_table(regions)[:4096]
+        for last in (1 << 62, 1 << 40):
+            log = log_entry(5, [(REGION_TABLES[0], page)], last=last)
+            self.assert_hostile(self.image(log))
 
     def test_hostile_logs_take_no_time(self):
         entry = bytearray(log_entry(5, [(TABLE_AT, 4096)]))

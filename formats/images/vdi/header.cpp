@@ -21,7 +21,6 @@ constexpr std::uint32_t largest_extra = io::MiB;
 
 // Where the fields are, in bytes from the start of the file.
 namespace at {
-constexpr std::size_t creator = 0;
 constexpr std::size_t magic = 64;
 constexpr std::size_t version = 68;
 constexpr std::size_t kind = 76;

@@ -27,7 +27,7 @@ constexpr std::array<std::uint64_t, 2> region_places = {192 * io::KiB, 256 * io:
 constexpr std::uint64_t table_bytes = 64 * io::KiB;  // of regions, and of metadata
 constexpr std::uint64_t row_bytes = 32;
 constexpr std::uint32_t most_rows = 2047;
-constexpr std::uint64_t largest_disk = 64 * 1024 * io::GiB;
+constexpr std::uint64_t largest_disk = 65536 * io::GiB;
 constexpr std::uint64_t largest_block = 256 * io::MiB;
 constexpr std::uint64_t largest_locator = 64 * io::KiB;
 

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::uint64_t entry_header_bytes = 64;
 constexpr std::uint64_t descriptor_bytes = 32;
+constexpr std::uint64_t end_of_files = std::uint64_t{1} << 62;
 constexpr std::size_t leading_bytes = 8;
 constexpr std::size_t trailing_bytes = 4;
 // Entries that overlap are left over from earlier rounds; so many times the log there cannot be.
@@ -148,6 +149,9 @@ class Log {
                                           "cut short",
                                           entry.flushed_size, file_.size()));
     }
+    if (entry.last_size > end_of_files) {
+      fail(entry, fmt::format("a file of {} bytes in mind", entry.last_size));
+    }
     patches.grow(entry.last_size);
     const auto whole = bytes_at(entry.at, entry.length);
     std::uint64_t data_at = descriptor_area(entry);
@@ -192,7 +196,6 @@ class Log {
   }
 
   void check_target(const Entry& entry, io::ByteRange range) const {
-    constexpr std::uint64_t end_of_files = std::uint64_t{1} << 62;
     if (range.offset % log_sector != 0 || range.length % log_sector != 0 ||
         range.offset > end_of_files || range.length > end_of_files) {
       fail(entry, fmt::format("a change of {} bytes at {}, which is no place in a file",

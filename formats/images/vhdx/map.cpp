@@ -63,11 +63,17 @@ void VhdxMap::check_blocks() {
                                 table_length, largest_table));
   }
   const std::uint64_t file_size = pages_.file_size();
+  const Regions& regions = layout_.regions;
+  if (!io::intersection(layout_.header.log, regions.table).empty() ||
+      !io::intersection(layout_.header.log, regions.metadata).empty()) {
+    throw io::Error::format(pages_.path(), layout_.header.log.offset,
+                            "the log is said to be here, where the block table or the metadata is");
+  }
   BlockOwners owners(pages_.path(), file_size, block_size());
   owners.reserve({0, unit}, "the header");
   owners.reserve(layout_.header.log, "the log");
-  owners.reserve(layout_.regions.table, "the block table");
-  owners.reserve(layout_.regions.metadata, "the metadata");
+  owners.reserve(regions.table, "the block table");
+  owners.reserve(regions.metadata, "the metadata");
   for (std::uint64_t index = 0; index < block_count(); ++index) {
     const std::uint64_t word = entry(index);
     check_entry(word, index);

@@ -240,6 +240,11 @@ TEST_F(Vhdx, AParentIsRefused) {
   refused(items_at + 4, std::uint32_t{2}, "differencing", ErrorKind::refused);
 }
 
+TEST_F(Vhdx, TheLogLiesInAPlaceOfItsOwn) {
+  refused(second_header + 72, std::uint64_t{metadata_at}, "where the block table or the metadata");
+  refused(second_header + 72, std::uint64_t{table_at}, "where the block table or the metadata");
+}
+
 TEST_F(Vhdx, TheNewerOfTwoHeadersIsInForce) {
   put<std::uint64_t>(first_header + 8, 3);
   put<std::uint32_t>(first_header + 68, 0);
