@@ -14,6 +14,8 @@ namespace {
 
 // An extent may end before its kind does; this keeps the search for its end short.
 constexpr unsigned most_block_runs = 4096;
+// The file is not asked for holes in shorter runs: blocks in no order would each cost a question.
+constexpr std::uint64_t longest_unasked = 64 * io::KiB;
 constexpr std::uint64_t largest_unit = 2 * io::MiB;  // as qcow2's
 
 }  // namespace
@@ -67,7 +69,7 @@ io::Extent BlockImage::extent_of(const BlockRun& run) {
   io::Extent extent{{run.guest, run.length}, io::ExtentKind::data};
   if (run.kind == BlockKind::absent) extent.kind = io::ExtentKind::hole;
   if (run.kind == BlockKind::zero) extent.kind = io::ExtentKind::zero;
-  if (run.kind == BlockKind::plain && run.host < *stored_.size()) {
+  if (run.kind == BlockKind::plain && run.length > longest_unasked && run.host < *stored_.size()) {
     const io::Extent inner = stored_.extent_at(run.host);
     extent.kind = inner.kind;
     extent.range.length = std::min(run.length, inner.range.length);

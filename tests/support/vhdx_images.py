@@ -1,4 +1,5 @@
 """VHDX images put together by hand: what no program at hand writes."""
+import functools
 import struct
 import uuid
 
@@ -17,6 +18,7 @@ for _value in range(256):
     _TABLE.append(_value)
 
 
+@functools.lru_cache(maxsize=256)
 def crc32c(content):
     register = 0xffffffff
     for byte in content:
@@ -28,7 +30,7 @@ def sealed(content):
     """With its CRC-32C in the four bytes behind its signature."""
     content = bytearray(content)
     content[4:8] = bytes(4)
-    struct.pack_into("<I", content, 4, crc32c(content))
+    struct.pack_into("<I", content, 4, crc32c(bytes(content)))
     return bytes(content)
 
 
