@@ -88,8 +88,8 @@ class BlockImageTestCase(TestCase):
         """Whatever it says, it is refused or read, within 256 MiB and seconds."""
         path = self.path()
         path.write_bytes(image)
-        for command in (["info"], ["map"], ["hash"]):
-            result = self.imgtool(*command, *options, path, timeout=20)
+        for command in ("info", "hash"):
+            result = self.imgtool(command, *options, path, timeout=20)
             self.assertIn(result.code, (0, 1, 3), result)
 
     def assert_modest(self, image, code, *options):
