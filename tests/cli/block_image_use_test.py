@@ -4,7 +4,7 @@ import os
 from block_image_testing import BlockImageTestCase
 from imgtool_testing import KiB, MiB, check, main, random_bytes, requires, sha256
 
-FORMATS = ("vdi", "vpc", "vhdx", "qed", "qcow", "parallels")
+FORMATS = ("vdi", "vpc", "vhdx", "qed", "qcow", "parallels", "vmdk")
 
 
 @requires("qemu-img", "mkfs.ext4")
