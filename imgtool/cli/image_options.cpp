@@ -11,6 +11,12 @@ OptionValue format_into(std::optional<formats::Format>& format) {
           }};
 }
 
+OptionValue unlisted_format_into(std::optional<formats::Format>& format) {
+  OptionValue value = format_into(format);
+  value.placeholder = "FORMAT";
+  return value;
+}
+
 void image_options(CommandLine& line, formats::OpenOptions& options) {
   line.option("format,f", format_into(options.format),
               "format of the image (default: its content decides)");

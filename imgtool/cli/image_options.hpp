@@ -9,6 +9,8 @@
 namespace imgtool {
 
 OptionValue format_into(std::optional<formats::Format>& format);
+// The same for an option beside whose name there is no room for all formats in a line of help.
+OptionValue unlisted_format_into(std::optional<formats::Format>& format);
 
 // -U, for commands that read an image; what they say of it where a lock stops them.
 inline constexpr const char* way_past_lock = " (--force-share reads it as it is, maybe torn)";

@@ -147,7 +147,7 @@ void describe(CommandLine& line, BitmapOptions& o) {
   line.option("merge", step_into(o, Step::merge), "add what the bitmap SRC has");
   line.option("source,b", text_into(o.source_file, "FILE"),
               "the qcow2 image that SRC is in (default: IMAGE)");
-  line.option("source-format,F", format_into(o.source_format),
+  line.option("source-format,F", unlisted_format_into(o.source_format),
               "format of that (default: its content decides)");
   line.exit_code(
       exit_code::refused,

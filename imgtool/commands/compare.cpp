@@ -1,6 +1,5 @@
 // imgtool compare: whether two images hold the same content, with qemu-img's exit codes.
 #include <algorithm>
-#include <utility>
 
 #include <fmt/format.h>
 
@@ -118,9 +117,7 @@ int run_compare(const Arguments& arguments) {
   line.argument("A", wanted.path_a, "image");
   line.argument("B", wanted.path_b, "image");
   line.option("format,f", format_into(wanted.image_a.format), "format of A");
-  OptionValue format_b = format_into(wanted.image_b.format);
-  format_b.placeholder = "FORMAT";  // all names do not fit into a line
-  line.option("format-b,F", std::move(format_b), "format of B, as for A");
+  line.option("format-b,F", unlisted_format_into(wanted.image_b.format), "format of B, as for A");
   line.option("snapshot,l", text_into(wanted.image_a.snapshot, "SNAPSHOT"),
               "the internal snapshot of A with this id or name");
   line.option("follow-references", flag_into(follow_references),
