@@ -38,7 +38,7 @@ class SnapshotEditor {
   }
 
   Snapshot apply(const std::string& wanted) {
-    const Snapshot snapshot = existing(wanted);
+    Snapshot snapshot = existing(wanted);
     refuse_apply(snapshot);
     auto l1 = load_l1(tables_, header_, snapshot);
     l1.resize(header_.geometry.l1_entries_for(snapshot.disk_size));
@@ -51,7 +51,7 @@ class SnapshotEditor {
   }
 
   Snapshot remove(const std::string& wanted) {
-    const Snapshot snapshot = existing(wanted);
+    Snapshot snapshot = existing(wanted);
     tree_.drop(load_l1(tables_, header_, snapshot));
     refcounts_.release(snapshot.l1_offset, std::uint64_t{snapshot.l1_entries} * 8);
     auto entries = raw_entries(tables_, header_, table_);

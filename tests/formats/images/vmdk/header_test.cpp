@@ -3,6 +3,7 @@
 #include "formats/images/vmdk/header.hpp"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 #include <gtest/gtest.h>
@@ -164,7 +165,7 @@ TEST_F(Vmdk, RefusesWhatItDoesNotKnow) {
 }
 
 TEST_F(Vmdk, RefusesImpossibleGrains) {
-  for (const std::uint64_t sectors : {0, 4, 9, 1 << 18}) {
+  for (const std::uint64_t sectors : std::to_array<std::uint64_t>({0, 4, 9, 1 << 18})) {
     put<std::uint64_t>(20, sectors);
     expect_layout_refused("grains of");
   }
@@ -172,7 +173,7 @@ TEST_F(Vmdk, RefusesImpossibleGrains) {
   put<std::uint64_t>(20, 1 << 12);  // packed, it is decoded as a whole
   expect_layout_refused("grains of");
   put_header(0, directory);
-  for (const std::uint32_t entries : {0, 32, 65, 1024}) {
+  for (const std::uint32_t entries : std::to_array<std::uint32_t>({0, 32, 65, 1024})) {
     put<std::uint32_t>(44, entries);
     expect_layout_refused("entries are impossible");
   }
@@ -220,7 +221,7 @@ TEST_F(Vmdk, RefusesGrainsInTheWrongPlace) {
   expect_map_refused("was cut short");
   set_entry(7, data + 16);
   expect_map_refused("where another one is");
-  for (const std::uint32_t where : {1, 20, 21, 22, 15}) {
+  for (const std::uint32_t where : std::to_array<std::uint32_t>({1, 20, 21, 22, 15})) {
     set_entry(7, where);
     expect_map_refused("where the header or a table is");
   }
