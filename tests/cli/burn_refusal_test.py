@@ -9,7 +9,7 @@ import sys
 import termios
 
 from imgtool_testing import (IMGTOOL, MiB, TestCase, check, main, requires, requires_root, run,
-                             sha256, wait_until)
+                             sha256, unmount, wait_until)
 from terminal import Terminal
 
 
@@ -55,7 +55,7 @@ class UsedDisks(RefusalTestCase):
         check("mkfs.ext4", "-q", disk)
         place = self.mount(disk, "-o", "ro")
         self.assert_refuses(disk, f"mounted on {place}", f"umount {place}")
-        check("umount", place)
+        unmount(place)
         self.assert_works_now(disk)
 
     @requires_root
@@ -103,7 +103,7 @@ class UsedDisks(RefusalTestCase):
         check("mkfs.ext4", "-q", disk)
         place = self.mount(disk)
         self.assert_refuses(twin, place)
-        check("umount", place)
+        unmount(place)
         self.assert_works_now(twin)
 
     @requires_root

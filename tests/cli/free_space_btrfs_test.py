@@ -5,7 +5,7 @@ import random
 import re
 
 from btrfs_group_tree import Btrfs, move_groups_into_their_tree
-from imgtool_testing import KiB, MiB, check, flip_byte, main, requires, requires_root, run
+from imgtool_testing import KiB, MiB, check, flip_byte, main, requires, requires_root, run, unmount
 from scrub_testing import FREE_RANGES, ScrubTestCase, container, contents, free_map, scrub
 from xfs_testing import crc32c
 
@@ -135,13 +135,13 @@ class Scrub(BtrfsTestCase):
                 check("mount", devices[0], root)
                 self.age(root, fill=0.2, files=60)
                 before = contents(root)
-                check("umount", root)
+                unmount(root)
                 for image in images:
                     scrub(image, self.exact_map(image)["free"])
                 self.assert_checks(["btrfs", "check", "--readonly", devices[0]], profile)
                 check("mount", devices[1], root)
                 self.assertEqual(contents(root), before)
-                check("umount", root)
+                unmount(root)
                 check("btrfs", "device", "scan", "--forget", *devices)
                 for device in devices:
                     self.detach(device)

@@ -4,7 +4,8 @@ import contextlib
 import os
 
 from guest_testing import GuestDisk, fill, listing, requires_appliance
-from imgtool_testing import MiB, TestCase, check, main, requires, requires_root, run, sha256
+from imgtool_testing import (MiB, TestCase, check, main, requires, requires_root, run, sha256,
+                             unmount)
 
 EXT4, FIRST, SECOND = range(1, 4)
 
@@ -35,7 +36,7 @@ class PoolDisk(GuestDisk):
         try:
             yield folder
         finally:
-            check("umount", folder)
+            unmount(folder)
             for device in devices:
                 self.test.detach(device)
 

@@ -3,7 +3,7 @@ import fcntl
 import os
 import pathlib
 
-from imgtool_testing import MiB, check, main, run, wait_until
+from imgtool_testing import MiB, check, main, run, unmount, wait_until
 from libvirt_testing import LibvirtTestCase
 
 
@@ -130,7 +130,7 @@ class Refusals(LibvirtTestCase):
         check("mount", device, folder)
         self.addCleanup(run, ["umount", folder])
         self.assert_not_attached(guest, self.attach(guest, device), "mounted on", folder, "umount")
-        check("umount", folder)
+        unmount(folder)
         image = self.zero_image(8 * MiB)
         loop = self.loop_device(image)
         self.assert_not_attached(guest, self.attach(guest, image), loop, "losetup -d")

@@ -14,7 +14,7 @@ import os
 import shutil
 import subprocess
 
-from imgtool_testing import MiB, check, random_bytes, requires, run
+from imgtool_testing import MiB, check, random_bytes, requires, run, unmount
 from linux_guest import BUSYBOX, kernel, make_initrd, requires_linux_guest
 
 says = "guest of imgtool:"
@@ -95,7 +95,7 @@ class BootGuest:
             self.fill(root, data)
             self.install_boot_loader(root)
         finally:
-            check("umount", root, data)
+            unmount(root, data)
         self.test.detach(self.disk)
 
     def attach(self):

@@ -4,7 +4,7 @@ import contextlib
 import os
 import subprocess
 
-from imgtool_testing import check, wait_until
+from imgtool_testing import check, unmount, wait_until
 from scrub_testing import ScrubTestCase
 
 
@@ -29,7 +29,7 @@ class FuseTestCase(ScrubTestCase):
             try:
                 yield directory
             finally:
-                check("umount", directory)
+                unmount(directory)
                 process.wait(60)
         finally:
             check("losetup", "--detach", device)

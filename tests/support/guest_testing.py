@@ -19,7 +19,7 @@ import re
 import shutil
 import stat
 
-from imgtool_testing import MiB, check, requires, run, wait_until
+from imgtool_testing import MiB, check, requires, run, unmount, wait_until
 
 # Tests emulate: a KVM that hangs, as nested ones do, costs half a minute each time.
 os.environ.setdefault("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
@@ -148,7 +148,7 @@ class Mounted:
         return self.folder
 
     def __exit__(self, *_):
-        check("umount", self.folder)
+        unmount(self.folder)
         self.test.detach(self.device)
 
 

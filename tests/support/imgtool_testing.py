@@ -201,6 +201,13 @@ def wait_until(condition, what, timeout=30):
     return value
 
 
+def unmount(*directories):
+    """Other programs that look at all that is mounted may hold a file system for a moment."""
+    for directory in directories:
+        wait_until(lambda place=directory: run(["umount", place]).code == 0,
+                   f"umount {directory}")
+
+
 class TestCase(unittest.TestCase):
     """A test with a directory of its own (`self.dir`) and things that clean up after themselves."""
 

@@ -193,7 +193,7 @@ class OddFileSystem:
 @contextlib.contextmanager
 def odd_file_system(case, *traits):
     """Mounts one for `case`, a TestCase of imgtool_testing; gives its folder."""
-    from imgtool_testing import run, wait_until
+    from imgtool_testing import unmount, wait_until
     root, folder = case.path(), case.path()
     root.mkdir()
     folder.mkdir()
@@ -203,7 +203,7 @@ def odd_file_system(case, *traits):
         yield folder
     finally:
         # The kernel lets go of an io_uring job's files only some time after it is gone.
-        wait_until(lambda: run(["umount", folder]).code == 0, "umount")
+        unmount(folder)
         process.wait(30)
 
 

@@ -19,7 +19,7 @@ import pathlib
 import random
 import re
 
-from imgtool_testing import IMGTOOL, KiB, MiB, TestCase, check, run, wait_until
+from imgtool_testing import IMGTOOL, KiB, MiB, TestCase, check, run, unmount, wait_until
 
 FREE_RANGES = os.environ.get("FREE_RANGES",
                              str(pathlib.Path(IMGTOOL).resolve().parent / "free_ranges"))
@@ -109,7 +109,7 @@ class ScrubTestCase(TestCase):
         try:
             yield directory
         finally:
-            check("umount", directory)
+            unmount(directory)
             # Its loop device stays while any losetup, another test's too, has it open.
             wait_until(lambda: not check("losetup", "--associated", image), "the image alone")
 
