@@ -12,6 +12,7 @@
 namespace imgtool {
 
 #define COMMAND(name, summary) int run_##name(const Arguments& arguments);
+#define SPELLED_COMMAND(name, spelling, summary) COMMAND(name, summary)
 #include "imgtool/command_list.inc"
 
 const std::vector<Command>& commands() {
@@ -19,6 +20,7 @@ const std::vector<Command>& commands() {
   [](const Arguments& arguments) -> int { become_companion(companion, #name, arguments); }
   static const std::vector<Command> list = {
 #define COMMAND(name, summary) {#name, summary, run_##name},
+#define SPELLED_COMMAND(name, spelling, summary) {spelling, summary, run_##name},
 #define GUEST_COMMAND(name, summary) {#name, summary, RUN_BY("guest", name)},
 #define VIRT_COMMAND(name, summary) {#name, summary, RUN_BY("virt", name)},
 #include "imgtool/command_list.inc"

@@ -1,4 +1,7 @@
 // imgtool [--version] [-v] COMMAND [OPTIONS] ARGS
+#include <string_view>
+#include <utility>
+
 #include <fmt/format.h>
 
 #include "imgtool/cli/help_text.hpp"
@@ -66,4 +69,11 @@ int dispatch(Arguments arguments) {
 }  // namespace
 }  // namespace imgtool
 
-int main(int argc, char** argv) { return imgtool::run_program(argc, argv, imgtool::dispatch); }
+int main(int argc, char** argv) {
+  const std::string_view name = argc > 0 ? argv[0] : "";
+  const bool as_qemu_img = name.substr(name.rfind('/') + 1) == "qemu-img";
+  return imgtool::run_program(argc, argv, [as_qemu_img](imgtool::Arguments arguments) {
+    if (as_qemu_img) arguments.insert(arguments.begin(), "qemu-img");
+    return imgtool::dispatch(std::move(arguments));
+  });
+}

@@ -26,15 +26,30 @@ bool is_medium_error(const Error& error) {
 
 }  // namespace
 
-RescueSource::RescueSource(Source& disk, std::uint32_t sector, OnBad on_bad)
-    : disk_(disk), sector_(sector), on_bad_(std::move(on_bad)) {}
+RescueSource::RescueSource(Source& disk, std::uint32_t sector, OnBad on_bad, Damage damage)
+    : disk_(disk), sector_(sector), on_bad_(std::move(on_bad)), damage_(damage) {}
+
+bool RescueSource::goes_on_past(const Error& error) const {
+  if (is_medium_error(error)) return true;
+  return damage_ == Damage::medium_or_image && error.kind() == ErrorKind::format;
+}
+
+Extent RescueSource::extent_at(std::uint64_t offset) {
+  try {
+    return disk_.extent_at(offset);
+  } catch (const Error& error) {
+    if (!goes_on_past(error)) throw;
+  }
+  const std::uint64_t end = align_down(offset, std::uint64_t{sector_}) + sector_;
+  return {range_between(offset, std::min(end, disk_.size().value())), ExtentKind::data};
+}
 
 Task<std::size_t> RescueSource::read(ByteRange range, Buffer buffer) {
   bool failed = false;
   try {
     co_return co_await disk_.read(range, buffer);
   } catch (const Error& error) {
-    if (!is_medium_error(error)) throw;
+    if (!goes_on_past(error)) throw;
     failed = true;
   }
   if (failed && range.length <= sector_) {

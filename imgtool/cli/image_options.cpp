@@ -1,6 +1,10 @@
 #include "imgtool/cli/image_options.hpp"
 
+#include <functional>
+#include <utility>
+
 #include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/report.hpp"
 
 namespace imgtool {
 
@@ -44,10 +48,60 @@ void force_share_option(CommandLine& line, bool& force_share) {
       "read may be torn");
 }
 
+namespace {
+
+// Checks the word, then says what becomes of it.
+OptionValue noted(std::string placeholder, std::function<void(const std::string&)> check,
+                  std::string note) {
+  return {.placeholder = std::move(placeholder),
+          .repeatable = true,
+          .set = [check = std::move(check), note = std::move(note)](const std::string& word) {
+            check(word);
+            complain("note: " + note);
+          }};
+}
+
+void check_cache_mode(const std::string& word) {
+  (void)parse_choice(word, {"none", "writeback", "writethrough", "directsync", "unsafe"});
+}
+
+}  // namespace
+
+void target_cache_option(CommandLine& line) {
+  line.option("cache,t",
+              noted("MODE", check_cache_mode,
+                    "-t has no effect: what is written goes past the page cache where that is "
+                    "possible, and is flushed before it is said to be done"),
+              "qemu-img's cache mode of the output; not needed here");
+}
+
+void source_cache_option(CommandLine& line) {
+  line.option("source-cache,T",
+              noted("MODE", check_cache_mode,
+                    "-T has no effect: what is not in the page cache is read past it"),
+              "qemu-img's cache mode of the source; not needed here");
+}
+
+void parallelism_options(CommandLine& line) {
+  line.option(",W",
+              noted(
+                  "", [](const std::string&) {},
+                  "-W has no effect: several parts are always under way at once"),
+              "qemu-img's unordered writes; not needed here");
+  line.option(",m",
+              noted(
+                  "N", [](const std::string& word) { (void)parse_count(word, 1, 16); },
+                  "-m has no effect: how much is under way follows the disk, and --threads "
+                  "says how many compress"),
+              "qemu-img's number of coroutines; not needed here");
+}
+
 void answer_format_option(CommandLine& line, AnswerFormat& output) {
   line.option("output",
-              choice_into(output, {{"human", AnswerFormat::human}, {"json", AnswerFormat::json}}),
-              "as qemu-img spells it: json is --json");
+              choice_into(output, {{"human", AnswerFormat::human},
+                                   {"json", AnswerFormat::json},
+                                   {"qemu", AnswerFormat::qemu}}),
+              "json is --json; qemu is text in the words of qemu-img");
 }
 
 }  // namespace imgtool

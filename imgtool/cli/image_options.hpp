@@ -23,8 +23,15 @@ void trust_maps_option(CommandLine& line, bool& trust_maps);
 // an image that needs the second or the last.
 void image_options(CommandLine& line, formats::OpenOptions& options);
 
-// qemu-img's spelling of --json, so that scripts need no change.
-enum class AnswerFormat : std::uint8_t { human, json };
+// What qemu-img's users say of caches and of how much is under way, which imgtool decides by
+// itself: each that is given is answered by a note on standard error.
+void target_cache_option(CommandLine& line);  // -t
+void source_cache_option(CommandLine& line);  // -T
+void parallelism_options(CommandLine& line);  // -W and -m
+
+// qemu-img's spelling of --json, so that scripts need no change; and its words, for scripts that
+// look for these.
+enum class AnswerFormat : std::uint8_t { human, json, qemu };
 void answer_format_option(CommandLine& line, AnswerFormat& output);
 
 }  // namespace imgtool

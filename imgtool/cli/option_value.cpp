@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <charconv>
 #include <numeric>
 
@@ -29,6 +30,7 @@ constexpr std::uint64_t power(std::uint64_t base, int exponent) {
 constexpr std::array units = {
     Unit{"", 1},
     Unit{"B", 1},
+    Unit{"b", 1},
     Unit{"K", power(1024, 1)},
     Unit{"k", power(1024, 1)},
     Unit{"KiB", power(1024, 1)},
@@ -49,6 +51,10 @@ constexpr std::array units = {
     Unit{"p", power(1024, 5)},
     Unit{"PiB", power(1024, 5)},
     Unit{"PB", power(1000, 5)},
+    Unit{"E", power(1024, 6)},
+    Unit{"e", power(1024, 6)},
+    Unit{"EiB", power(1024, 6)},
+    Unit{"EB", power(1000, 6)},
 };
 
 // Takes the digits that `text` begins with off it; empty when there are none.
@@ -60,9 +66,9 @@ std::string_view take_digits(std::string_view& text) {
 }
 
 // Empty when it does not fit.
-std::optional<std::uint64_t> number(std::string_view digits) {
+std::optional<std::uint64_t> number(std::string_view digits, int base = 10) {
   std::uint64_t value = 0;
-  const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value);
+  const auto result = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
   return result.ec == std::errc() ? std::optional(value) : std::nullopt;
 }
 
@@ -94,11 +100,27 @@ std::optional<std::uint64_t> fraction_of(std::string_view digits, std::uint64_t 
   throw UsageError(fmt::format("'{}' is {}", word, why));
 }
 
+constexpr std::string_view not_a_size =
+    "not a size: write a number with K, M, G, T, P, E (powers of 1024) or kB, MB, GB, TB, PB, EB";
+constexpr std::string_view too_large = "too large: no file is longer than 8 EiB";
+constexpr std::uint64_t largest_size = std::numeric_limits<std::int64_t>::max();  // as off_t has it
+
+// 0xDIGITS, of bytes: a suffix could be a digit.
+std::uint64_t parse_hexadecimal_size(std::string_view word) {
+  const std::string_view digits = word.substr(2);
+  const bool wrong = std::any_of(digits.begin(), digits.end(), [](char c) {
+    return std::isxdigit(static_cast<unsigned char>(c)) == 0;
+  });
+  if (digits.empty() || wrong) throw_bad_size(word, not_a_size);
+  const auto bytes = number(digits, 16);
+  if (!bytes || *bytes > largest_size) throw_bad_size(word, too_large);
+  return *bytes;
+}
+
 }  // namespace
 
 std::uint64_t parse_size(std::string_view word) {
-  constexpr std::string_view not_a_size =
-      "not a size: write a number with K, M, G, T, P (powers of 1024) or kB, MB, GB, TB, PB";
+  if (word.starts_with("0x") || word.starts_with("0X")) return parse_hexadecimal_size(word);
   std::string_view rest = word;
   const std::string_view whole_digits = take_digits(rest);
   std::string_view fraction_digits;
@@ -116,11 +138,10 @@ std::uint64_t parse_size(std::string_view word) {
   if (!fraction) {
     throw_bad_size(word, "not a whole number of bytes");
   }
-  constexpr std::uint64_t largest = std::numeric_limits<std::int64_t>::max();  // as off_t has it
   const auto whole = number(whole_digits);
   const auto bytes = whole ? product(*whole, unit->bytes) : std::nullopt;
-  if (!bytes || *bytes > largest || *fraction > largest - *bytes) {
-    throw_bad_size(word, "too large: no file is longer than 8 EiB");
+  if (!bytes || *bytes > largest_size || *fraction > largest_size - *bytes) {
+    throw_bad_size(word, too_large);
   }
   return *bytes + *fraction;
 }

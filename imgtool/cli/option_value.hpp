@@ -17,8 +17,9 @@
 
 namespace imgtool {
 
-// Bytes: a number, maybe with a fraction, maybe followed by K M G T P or KiB MiB ... (powers of
-// 1024) or kB MB GB TB PB (powers of 1000). Has to be a whole number of bytes below 2^63.
+// Bytes: a number, maybe with a fraction, maybe followed by K M G T P E or KiB MiB ... (powers of
+// 1024) or kB MB GB TB PB EB (powers of 1000); or hexadecimal digits behind 0x. Has to be a whole
+// number of bytes below 2^63.
 std::uint64_t parse_size(std::string_view word);
 
 // Decimal digits only, from `least` to `most`.

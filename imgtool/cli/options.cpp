@@ -94,6 +94,7 @@ CommandLine::CommandLine(std::string command, std::string about)
   };
   common("json", common_.json, "print one JSON document, also on failure");
   common("verbose,v", common_.verbose, "say more on standard error");
+  common("quiet,q", common_.quiet, "print no result and no progress; notes, errors and JSON stay");
   common("help", help_asked_, "print this and stop");
   exit_code(exit_code::done, "done");
   exit_code(exit_code::failed, "failed");
@@ -122,6 +123,7 @@ void CommandLine::option(std::string names, OptionValue value, std::string text)
 }
 
 void CommandLine::job_options(JobOptions& job) {
+  job_ = &job;
   const auto common = [this](std::string names, OptionValue value, std::string text) {
     options_.push_back({std::move(names), std::move(text), std::move(value), true});
   };
@@ -132,6 +134,10 @@ void CommandLine::job_options(JobOptions& job) {
                                                   {"json", ProgressMode::json},
                                                   {"none", ProgressMode::none}}),
          "how progress is shown; auto is a bar on a terminal, else a line every 10 s");
+  OptionValue shown;
+  shown.repeatable = true;
+  shown.set = [&job](const std::string&) { job.progress = ProgressMode::automatic; };
+  common(",p", std::move(shown), "show progress, as qemu-img spells it: --progress auto");
   common("progress-fd", open_fd_into(job.progress_fd),
          "show progress on this open file descriptor instead of standard error");
   common("io-engine",
@@ -253,6 +259,8 @@ std::optional<int> CommandLine::parse(const Arguments& arguments) {
       return exit_code::done;
     }
     take_arguments(words);
+    if (common_.quiet) print_only_documents();
+    if (common_.quiet && job_ != nullptr) job_->progress = ProgressMode::none;
   } catch (const UsageError& error) {
     throw UsageError(
         fmt::format("{}: {} (see imgtool {} --help)", command_, error.what(), command_));

@@ -34,6 +34,7 @@ using Arguments = std::vector<std::string>;
 struct CommonOptions {
   bool json = false;
   bool verbose = false;
+  bool quiet = false;
 };
 
 class CommandLine {
@@ -49,7 +50,7 @@ class CommandLine {
 
   // `names`: "long", "long,s" or ",s". `text`: a phrase, not starting with a capital letter.
   void option(std::string names, OptionValue value, std::string text);
-  // --progress, --progress-fd and --io-engine.
+  // --progress, -p, --progress-fd and --io-engine.
   void job_options(JobOptions& job);
   // --force, in the one meaning it has everywhere.
   void force_option(bool& force);
@@ -93,6 +94,7 @@ class CommandLine {
   std::string command_;
   std::string about_;
   CommonOptions common_;
+  JobOptions* job_ = nullptr;
   bool help_asked_ = false;
   std::vector<Argument> arguments_;
   std::vector<Option> options_;

@@ -9,6 +9,7 @@
 
 #include "formats/images/qcow2/amend.hpp"
 #include "formats/images/qcow2/header.hpp"
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
 #include "imgtool/jobs/edited_file.hpp"
 #include "imgtool/terminal/escape.hpp"
@@ -78,6 +79,7 @@ int run_amend(const Arguments& arguments) {
   line.argument("IMAGE", path, "qcow2 image");
   line.option("options,o", texts_into(lists, "KEY=VALUE,..."),
               "as qemu-img: compat=1.1, lazy_refcounts=on|off");
+  target_cache_option(line);
   line.exit_code(exit_code::refused, "the image is in use or damaged");
   line.example("imgtool amend -o compat=1.1 old.qcow2",
                "for bitmaps, and for clusters of zeros that take no room");

@@ -182,6 +182,7 @@ int run_check(const Arguments& arguments) {
   bool force_share = false;
   force_share_option(line, force_share);
   answer_format_option(line, output);
+  source_cache_option(line);
   line.exit_code(clean_code, "no errors");
   line.exit_code(failed_code, "the check could not be completed");
   line.exit_code(corrupt_code, "corruptions were found, or wrong usage");

@@ -1,6 +1,7 @@
 // imgtool commit IMAGE: what an overlay holds becomes its base's.
 #include <fmt/format.h>
 
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
 #include "imgtool/jobs/commit_job.hpp"
 #include "imgtool/jobs/job.hpp"
@@ -53,6 +54,7 @@ int run_commit(const Arguments& arguments) {
   line.option("keep,d", flag_into(o.keep), "do not empty IMAGE");
   line.option("follow-references", flag_into(o.follow_references),
               "open the files that the images name, and write to the base");
+  target_cache_option(line);
   line.job_options(job_options);
   line.exit_code(exit_code::refused,
                  "an image is in use or damaged, or --follow-references is missing");

@@ -91,6 +91,18 @@ void print_as_json(const Answer& answer) {
   print_json_text(answer.comparison.differences.empty() ? "]\n}\n" : "\n    ]\n}\n");
 }
 
+// What qemu-img says: the first difference alone.
+void print_as_qemu(const Answer& answer) {
+  if (answer.same()) {
+    print("Images are identical.\n");
+  } else if (answer.comparison.differences.empty()) {
+    print("Strict mode: Image size mismatch!\n");
+  } else {
+    print(fmt::format("Content mismatch at offset {}!\n",
+                      answer.comparison.differences.front().offset));
+  }
+}
+
 void print_as_text(const Answer& answer) {
   if (answer.size_a && answer.size_b && answer.size_a != answer.size_b) {
     print(fmt::format("The sizes differ: {} and {} bytes.\n", *answer.size_a, *answer.size_b));
@@ -103,6 +115,17 @@ void print_as_text(const Answer& answer) {
     print(fmt::format("There may be more; --limit ended the search after {}.\n", found.size()));
   }
   if (answer.same()) print("The images are identical.\n");
+}
+
+void print_answer(const Answer& answer, AnswerFormat format) {
+  switch (format) {
+    case AnswerFormat::human:
+      return print_as_text(answer);
+    case AnswerFormat::json:
+      return print_as_json(answer);
+    case AnswerFormat::qemu:
+      return print_as_qemu(answer);
+  }
 }
 
 }  // namespace
@@ -126,6 +149,9 @@ int run_compare(const Arguments& arguments) {
   force_share_option(line, force_share);
   line.option("strict,s", flag_into(wanted.strict), "images of different sizes differ");
   line.option("limit", count_into(wanted.limit, 1), "stop after so many differences");
+  AnswerFormat output = AnswerFormat::human;
+  answer_format_option(line, output);
+  source_cache_option(line);
   line.job_options(wanted.job);
   line.exit_code(same_code, "same content");
   line.exit_code(differ_code, "different content");
@@ -142,11 +168,11 @@ int run_compare(const Arguments& arguments) {
   wanted.image_a.way_past_lock = wanted.image_b.way_past_lock = way_past_lock;
   wanted.image_a.page_cache = wanted.image_b.page_cache = formats::PageCache::used_if_warm;
 
-  const bool json = line.common().json;
+  if (line.common().json) output = AnswerFormat::json;
   int error_code = open_error_code;
   try {
     const Answer answer = compare(wanted, error_code);
-    json ? print_as_json(answer) : print_as_text(answer);
+    print_answer(answer, output);
     flush_output();
     return answer.same() ? same_code : differ_code;
   } catch (const UsageError&) {
@@ -157,7 +183,7 @@ int run_compare(const Arguments& arguments) {
     Failure failure = describe_failure(std::current_exception(), 0);
     const bool refused = error != nullptr && error->kind() == io::ErrorKind::refused;
     failure.exit_code = refused ? refused_code : error_code;  // never differ_code
-    return report_failure(failure, json);
+    return report_failure(failure, output == AnswerFormat::json);
   }
 }
 

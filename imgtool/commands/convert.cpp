@@ -24,7 +24,7 @@ struct ConvertCommandOptions {
   bool yes = false;
 };
 
-OptionValue hole_size_into(std::uint64_t& variable) {
+OptionValue hole_size_into(std::optional<std::uint64_t>& variable) {
   OptionValue value = size_into(variable);
   value.default_text = "4K";
   value.set = [&variable](const std::string& word) {
@@ -44,6 +44,7 @@ void describe(CommandLine& line, ConvertCommandOptions& o) {
   line.argument("DST", convert.output, "image to make, or disk to overwrite; - is standard output");
   image_options(line, convert.open);
   convert.target.takes_backing = true;
+  convert.target.takes_size = true;
   new_image_options(line, convert.target);
   backing_options(line, convert.target);
   line.option("sparse-size,S", hole_size_into(convert.target.smallest_hole),
@@ -58,6 +59,10 @@ void describe(CommandLine& line, ConvertCommandOptions& o) {
       "leave out what no file system in SRC uses: it is not read, and is zeros in DST. What "
       "is damaged, in use, encrypted or unknown is kept whole, and listed");
   trust_maps_option(line, convert.trust_maps);
+  line.option("salvage", flag_into(convert.salvage),
+              "go on past what is damaged or cannot be read: it is listed, and zeros in DST");
+  line.option("skip", size_into(convert.skip), "leave out so much of the disk's beginning");
+  line.option("count", size_into(convert.count), "take so much of it, or what there is");
   line.option("digest", digest_algorithm_into(convert.digest),
               "print this digest of the disk's content, computed on the way");
   line.option(
@@ -67,10 +72,14 @@ void describe(CommandLine& line, ConvertCommandOptions& o) {
   line.option("threads", threads_into(convert.threads),
               "threads for compressing, and as many for decompressing");
   line.option("rate", size_into(convert.rate), "at most so many bytes a second; 0 is no limit");
+  target_cache_option(line);
+  source_cache_option(line);
+  parallelism_options(line);
   line.force_option(convert.target.force);
   line.job_options(o.job);
   line.exit_code(exit_code::refused,
                  "DST exists, is in use, too small or not confirmed; or SRC names other files");
+  line.exit_code(exit_code::partly, "done, but --salvage had to leave out what is damaged");
   line.exit_code(exit_code::differs, "SRC was changed while it was read");
 }
 
@@ -95,11 +104,6 @@ std::string note_of(const LeftBehind& left) {
 }
 
 int run(CommandLine& line, ConvertCommandOptions& o) {
-  OutputOptions& target = o.convert.target;
-  if (target.smallest_hole == 0) {
-    target.smallest_hole = 4 * io::KiB;
-    target.creation.emplace_back("preallocation=full");
-  }
   if (o.convert.trust_maps && !o.convert.drop_free) {
     throw UsageError("--trust-maps needs --drop-free");
   }
@@ -113,6 +117,7 @@ int run(CommandLine& line, ConvertCommandOptions& o) {
   const std::string warning = job.check_space();
   Progress progress({o.convert.output}, o.job);
   if (!warning.empty()) progress.say(warning);
+  for (const std::string& note : job.output().plan().notes) progress.say(note);
   if (const auto note = note_of(job.left_behind()); !note.empty()) progress.say(note);
   const std::string cut_short = job.cut_short();
   if (!cut_short.empty()) progress.say(cut_short);
@@ -121,8 +126,7 @@ int run(CommandLine& line, ConvertCommandOptions& o) {
   if (job.cut_short() != cut_short) progress.say(job.cut_short());
   progress.finish();
   const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
-  report_conversion(job, seconds.count(), json);
-  return exit_code::done;
+  return report_conversion(job, seconds.count(), json);
 }
 
 }  // namespace

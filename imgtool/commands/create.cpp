@@ -28,6 +28,7 @@ struct CreateCommandOptions {
   std::optional<std::string> size_word;
   OutputOptions target;
   bool follow_references = false;
+  bool only_name = false;  // of the backing file, which is not opened
   JobOptions job;
 };
 
@@ -37,6 +38,7 @@ void describe(CommandLine& line, CreateCommandOptions& o) {
   line.option("format,f", output_format_into(o.target.format),
               "format of the image (default: by its suffix, else raw)");
   o.target.takes_backing = true;
+  o.target.takes_size = true;
   creation_option(line, o.target);
   line.option("backing,b", text_into(o.target.backing, "BASE"),
               "qcow2: the image whose content it starts with");
@@ -44,6 +46,8 @@ void describe(CommandLine& line, CreateCommandOptions& o) {
               "format of BASE (default: its content decides)");
   line.option("follow-references", flag_into(o.follow_references),
               "open the files that BASE names");
+  line.option("unsafe,u", flag_into(o.only_name),
+              "name BASE without opening it: it need not be there yet; needs SIZE and -F");
   line.force_option(o.target.force);
   line.job_options(o.job);
   line.exit_code(exit_code::refused, "FILE exists, or BASE needs --follow-references");
@@ -67,15 +71,30 @@ void write_zeros(io::Ring& ring, ImageOutput& output, std::uint64_t size, Progre
   progress.end(io::Phase::write, 0);
 }
 
+BackingReference reference_by_name(const std::optional<BackingChoice>& choice, bool size_is_known) {
+  if (!choice) throw UsageError("create: -u needs -b");
+  if (!choice->format) {
+    throw UsageError("create: -u does not look at BASE, so it needs its format: -F raw or qcow2");
+  }
+  if (!size_is_known) throw UsageError("create: -u does not look at BASE, so it needs SIZE");
+  return {choice->name, *choice->format};
+}
+
 std::uint64_t create(CreateCommandOptions& o) {
   const auto ring = make_ring(o.job, 16);
   io::WorkerPool workers(1);
   std::optional<std::uint64_t> size;
   if (o.size_word) size = parse_size(*o.size_word);
+  const auto stated = stated_size(o.target, o.path);
+  if (size && stated && size != stated) throw UsageError("create: -o size says other than SIZE");
+  if (stated) size = stated;
   std::optional<BackingFile> backing;
   std::optional<BackingReference> reference;
   std::vector<std::string> sources;
-  if (const auto choice = backing_choice(o.target, o.path)) {
+  const auto choice = backing_choice(o.target, o.path);
+  if (o.only_name) {
+    reference = reference_by_name(choice, size.has_value());
+  } else if (choice) {
     formats::OpenOptions open;
     open.follow_references = o.follow_references;
     open.workers = &workers;

@@ -11,6 +11,7 @@
 #include "imgtool/command.hpp"
 #include "imgtool/jobs/image_source.hpp"
 #include "imgtool/reports/bitmap_report.hpp"
+#include "imgtool/reports/qemu_text.hpp"
 #include "imgtool/reports/snapshot_report.hpp"
 #include "imgtool/terminal/escape.hpp"
 #include "imgtool/terminal/exit_code.hpp"
@@ -255,7 +256,11 @@ int run_info(const Arguments& arguments) {
   }
   for (const ImageFacts& facts : chain) {
     if (&facts != &chain.front()) print("\n");
-    print_facts(facts);
+    if (output == AnswerFormat::qemu) {
+      print(qemu_info(facts));
+    } else {
+      print_facts(facts);
+    }
   }
   return exit_code::done;
 }

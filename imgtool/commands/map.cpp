@@ -7,6 +7,7 @@
 #include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
 #include "imgtool/jobs/image_source.hpp"
+#include "imgtool/terminal/escape.hpp"
 #include "imgtool/terminal/exit_code.hpp"
 #include "imgtool/terminal/report.hpp"
 #include "imgtool/terminal/signals.hpp"
@@ -30,29 +31,52 @@ constexpr std::size_t held_back_bytes = std::size_t{32} << 20;
 
 class MapPrinter {
  public:
-  explicit MapPrinter(bool json) : json_(json) {
-    text_ = json ? "["
-                 : fmt::format("{:>16} {:>16}  {:>5} {:<12} {}\n", "offset", "length", "depth",
-                               "kind", "stored at");
+  // `files`: where what is at each depth is stored.
+  MapPrinter(AnswerFormat format, std::vector<const io::File*> files)
+      : format_(format), files_(std::move(files)) {
+    text_ = heading(format);
   }
 
   void add(const Placement& placement) {
-    json_ ? add_json(placement) : add_line(placement);
+    switch (format_) {
+      case AnswerFormat::human:
+        add_line(placement);
+        break;
+      case AnswerFormat::json:
+        add_json(placement);
+        break;
+      case AnswerFormat::qemu:
+        add_mapped(placement);
+        break;
+    }
     if (text_.size() >= held_back_bytes) write();
   }
 
   void finish() {
-    if (json_) text_ += "]\n";
+    if (format_ == AnswerFormat::json) text_ += "]\n";
     write();
   }
 
   // After a failure: what was begun on standard output is ended, and stays one document.
   void give_up() {
-    if (json_ && printed_ == Printed::part) finish();
+    if (format_ == AnswerFormat::json && printed_ == Printed::part) finish();
   }
 
  private:
   enum class Printed : std::uint8_t { nothing, part, broken };
+
+  static std::string heading(AnswerFormat format) {
+    switch (format) {
+      case AnswerFormat::json:
+        return "[";
+      case AnswerFormat::qemu:
+        return fmt::format("{:<16}{:<16}{:<16}{}\n", "Offset", "Length", "Mapped to", "File");
+      case AnswerFormat::human:
+        break;
+    }
+    return fmt::format("{:>16} {:>16}  {:>5} {:<12} {}\n", "offset", "length", "depth", "kind",
+                       "stored at");
+  }
 
   void add_json(const Placement& placement) {
     fmt::format_to(std::back_inserter(text_),
@@ -74,6 +98,17 @@ class MapPrinter {
                    kind_of(placement), placement.offset ? fmt::to_string(*placement.offset) : "-");
   }
 
+  // qemu-img lists only what is stored somewhere.
+  void add_mapped(const Placement& placement) {
+    if (!placement.data || placement.zero || !placement.offset || placement.range.length == 0) {
+      return;
+    }
+    const std::size_t depth = std::min<std::size_t>(placement.depth, files_.size() - 1);
+    fmt::format_to(std::back_inserter(text_), "{:<#16x}{:<#16x}{:<#16x}{}\n",
+                   placement.range.offset, placement.range.length, *placement.offset,
+                   terminal_text(files_[depth]->path()));
+  }
+
   static std::string_view kind_of(const Placement& placement) {
     if (placement.compressed) return "compressed";
     if (placement.zero) return placement.present ? "zero" : "unallocated";
@@ -82,12 +117,13 @@ class MapPrinter {
 
   void write() {
     printed_ = Printed::broken;  // unless all of it arrives
-    json_ ? print_json_text(text_) : print(text_);
+    format_ == AnswerFormat::json ? print_json_text(text_) : print(text_);
     printed_ = Printed::part;
     text_.clear();
   }
 
-  bool json_;
+  AnswerFormat format_;
+  std::vector<const io::File*> files_;
   bool first_ = true;
   Printed printed_ = Printed::nothing;
   std::string text_;
@@ -121,8 +157,8 @@ void list(formats::Image& image, io::ByteRange wanted, MapPrinter& printer) {
   printer.finish();
 }
 
-void print_map(formats::Image& image, io::ByteRange wanted, bool json) {
-  MapPrinter printer(json);
+void print_map(formats::Image& image, io::ByteRange wanted, AnswerFormat format) {
+  MapPrinter printer(format, image.files());
   try {
     list(image, wanted, printer);
   } catch (const std::exception&) {
@@ -161,7 +197,8 @@ int run_map(const Arguments& arguments) {
   const std::uint64_t size = *image->size();
   const std::uint64_t start = std::min(options.start_offset, size);
   const std::uint64_t length = std::min(options.max_length.value_or(size), size - start);
-  print_map(*image, {start, length}, line.common().json || output == AnswerFormat::json);
+  if (line.common().json) output = AnswerFormat::json;
+  print_map(*image, {start, length}, output);
   return exit_code::done;
 }
 

@@ -41,10 +41,20 @@ struct MeasureOptions {
 
 struct Measured {
   formats::Forecast forecast;
+  // Of raw: how much of it a file with holes takes. Any other medium needs room for the whole disk.
+  std::optional<std::uint64_t> without_holes{};
   // With drop_free: what of the disk is left out.
   std::optional<Json> left_out{};
   std::string left_out_in_words{};
 };
+
+Measured of_form(const formats::Forecast& forecast, formats::Format format) {
+  Measured measured{forecast};
+  if (format != formats::Format::raw) return measured;
+  measured.without_holes = forecast.most;
+  measured.forecast.most = forecast.fully_allocated;
+  return measured;
+}
 
 Measured measure(MeasureOptions& o) {
   const auto ring = make_ring(o.job, 64);
@@ -59,22 +69,26 @@ Measured measure(MeasureOptions& o) {
     throw UsageError("measure: what xz makes of it is not sampled; -O gz or -O zst tell more");
   }
   const formats::StoredForm form = stored_form(plan);
-  if (!source) return {formats::forecast_for_size(*size, form)};
+  if (!source) return of_form(formats::forecast_for_size(*size, form), plan.format);
   if (!source->seekable()) {
     throw io::Error(io::ErrorKind::unsupported, *o.source, "cannot be sampled: it is a stream");
   }
-  Measured measured;
+  std::unique_ptr<UnusedSpace> unused;
   std::unique_ptr<io::ZeroRanges> used;
   if (o.drop_free) {
-    const auto unused = find_unused_space(*ring, *source, *o.source, o.trust_maps);
+    unused = find_unused_space(*ring, *source, *o.source, o.trust_maps);
     used = unused->filter(*source, io::align_up(source->cluster_size(), io::buffer_alignment));
+  }
+  io::Source& content = used ? static_cast<io::Source&>(*used) : *source;
+  Measured measured =
+      of_form(form.codec ? formats::forecast_by_samples(*ring, content, form, workers,
+                                                        o.samples.value_or(default_samples))
+                         : formats::forecast_by_extents(content, form),
+              plan.format);
+  if (unused) {
     measured.left_out = unused_space_document(unused->found(), *size);
     measured.left_out_in_words = unused_space_in_words(unused->found(), *size);
   }
-  io::Source& content = used ? static_cast<io::Source&>(*used) : *source;
-  measured.forecast = form.codec ? formats::forecast_by_samples(*ring, content, form, workers,
-                                                                o.samples.value_or(default_samples))
-                                 : formats::forecast_by_extents(content, form);
   return measured;
 }
 
@@ -97,6 +111,7 @@ Json describe(const Measured& measured) {
   Json document;
   document["required"] = forecast.most;
   document["fully-allocated"] = forecast.fully_allocated;
+  if (measured.without_holes) document["without-holes"] = *measured.without_holes;
   if (forecast.sampled) {
     document["estimate"] = {{"least", forecast.least},
                             {"likely", forecast.likely},
@@ -107,13 +122,17 @@ Json describe(const Measured& measured) {
   return document;
 }
 
-std::string forecast_in_words(const formats::Forecast& forecast) {
+std::string forecast_in_words(const Measured& measured) {
+  const formats::Forecast& forecast = measured.forecast;
   std::string text = fmt::format("required size: {}\nfully allocated size: {}\n", forecast.most,
                                  forecast.fully_allocated);
   if (forecast.sampled) {
     text += fmt::format("estimated from samples: {}, with 99 % confidence {} to {}\n",
                         human_size(forecast.likely), human_size(forecast.least),
                         human_size(forecast.most));
+  }
+  if (measured.without_holes) {
+    text += fmt::format("as a file with holes: {}\n", *measured.without_holes);
   }
   return text;
 }
@@ -147,11 +166,12 @@ int run_measure(const Arguments& arguments) {
     throw UsageError("measure: --trust-maps needs --drop-free");
   }
   if (!o.source) refuse_options_of_a_source(o);
-  const Measured measured = measure(o);
+  Measured measured = measure(o);
   if (line.common().json || o.output == AnswerFormat::json) {
     print_json(describe(measured));
   } else {
-    print(forecast_in_words(measured.forecast) + measured.left_out_in_words);
+    if (o.output == AnswerFormat::qemu) measured.without_holes.reset();
+    print(forecast_in_words(measured) + measured.left_out_in_words);
   }
   return 0;
 }

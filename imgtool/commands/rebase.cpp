@@ -1,6 +1,7 @@
 // imgtool rebase IMAGE -b BASE: the same disk over another backing file.
 #include <fmt/format.h>
 
+#include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
 #include "imgtool/jobs/job.hpp"
 #include "imgtool/jobs/output_options.hpp"
@@ -59,6 +60,8 @@ int run_rebase(const Arguments& arguments) {
       "content is known to be the same; with a BASE it needs -F");
   line.option("follow-references", flag_into(o.follow_references),
               "open the files that the images name");
+  target_cache_option(line);
+  source_cache_option(line);
   line.job_options(job_options);
   line.exit_code(exit_code::refused,
                  "an image is in use or damaged, or --follow-references is missing");

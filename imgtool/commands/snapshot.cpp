@@ -12,6 +12,7 @@
 #include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
 #include "imgtool/jobs/edited_file.hpp"
+#include "imgtool/reports/qemu_text.hpp"
 #include "imgtool/reports/snapshot_report.hpp"
 #include "imgtool/terminal/escape.hpp"
 #include "imgtool/terminal/exit_code.hpp"
@@ -33,6 +34,7 @@ struct SnapshotOptions {
   std::optional<std::string> apply;
   std::optional<std::string> remove;
   bool force_share = false;
+  AnswerFormat output = AnswerFormat::human;
 
   [[nodiscard]] int actions() const {
     return (list ? 1 : 0) + (create ? 1 : 0) + (apply ? 1 : 0) + (remove ? 1 : 0);
@@ -76,20 +78,22 @@ Done change(const SnapshotOptions& o) {
   return done;
 }
 
-void print_list(const SnapshotOptions& o, bool json) {
+void print_list(const SnapshotOptions& o) {
   const auto snapshots = listed(o);
-  if (json) {
+  if (o.output == AnswerFormat::json) {
     Json document = {{"image", o.path}};
     document["snapshots"] = Json::array();
     for (const auto& snapshot : snapshots) document["snapshots"].push_back(snapshot_json(snapshot));
     print_json(document);
+  } else if (o.output == AnswerFormat::qemu) {
+    print(qemu_snapshot_list(snapshots));
   } else if (!snapshots.empty()) {
     print(snapshot_table(snapshots));
   }
 }
 
-void print_change(const SnapshotOptions& o, const Done& done, bool json) {
-  if (json) {
+void print_change(const SnapshotOptions& o, const Done& done) {
+  if (o.output == AnswerFormat::json) {
     Json document = {{"image", o.path}};
     document[done.what] = snapshot_json(done.snapshot);
     print_json(document);
@@ -116,6 +120,7 @@ int run_snapshot(const Arguments& arguments) {
   line.option("delete,d", text_into(o.remove, "SNAPSHOT"),
               "delete the one with this id or name, and give its room back");
   force_share_option(line, o.force_share);
+  answer_format_option(line, o.output);
   line.exit_code(exit_code::refused, "the image is in use or damaged, or has a snapshot NAME");
   line.example("imgtool snapshot -c before-upgrade disk.qcow2", "keep the disk as it is");
   line.example("imgtool snapshot -a before-upgrade disk.qcow2", "and go back to it");
@@ -128,10 +133,11 @@ int run_snapshot(const Arguments& arguments) {
     throw UsageError("snapshot: --force-share only reads, and this writes");
   }
   if (o.create && o.create->empty()) throw UsageError("snapshot: -c needs a name");
+  if (line.common().json) o.output = AnswerFormat::json;
   if (only_lists) {
-    print_list(o, line.common().json);
+    print_list(o);
   } else {
-    print_change(o, change(o), line.common().json);
+    print_change(o, change(o));
   }
   return exit_code::done;
 }

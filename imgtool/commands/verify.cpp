@@ -10,6 +10,7 @@
 #include "imgtool/jobs/job.hpp"
 #include "imgtool/jobs/partition_table_fit.hpp"
 #include "imgtool/jobs/stream_head.hpp"
+#include "imgtool/reports/range_report.hpp"
 #include "imgtool/terminal/escape.hpp"
 #include "imgtool/terminal/exit_code.hpp"
 #include "imgtool/terminal/human.hpp"
@@ -102,10 +103,7 @@ Json describe(const Comparison& target) {
   entry["status"] = target.medium.read_error     ? "unreadable"
                     : target.differences.empty() ? "same"
                                                  : "differs";
-  entry["differences"] = Json::array();
-  for (const io::ByteRange& range : target.differences) {
-    entry["differences"].push_back({{"start", range.offset}, {"length", range.length}});
-  }
+  entry["differences"] = ranges_json(target.differences);
   entry["table-fitted"] = target.table_fitted;
   entry["more"] = target.differences.size() >= most_differences;
   if (target.medium.read_error) entry["read-error"] = target.medium.read_error->what();

@@ -35,14 +35,17 @@ ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options, const io::StopFla
   if (const auto size = source_.source().size()) refuse_empty(*size);
   look_for_more_than_the_disk();
   if (source_.source().seekable()) {
-    cut_short_ = note_of_truncation(ring_, source_.source(), options_.source);
+    choose_part();
+    if (options_.salvage) go_on_past_damage();
+    if (!window_) cut_short_ = note_of_truncation(ring_, disk(), options_.source);
   } else {
+    refuse_options_of_disks();
     head_.emplace(source_.source());
   }
   if (options_.drop_free) find_unused();
   open_output();
   if (options_.bmap) {
-    check_size_for_bmap(source_.source().size().value_or(0));
+    check_size_for_bmap(disk().size().value_or(0));
     std::vector<std::string> others = read_paths();
     others.push_back(options_.output);
     const io::DeviceInventory inventory;
@@ -59,6 +62,43 @@ void ConvertJob::look_for_more_than_the_disk() {
   left_behind_.snapshots = header.snapshot_count;
 }
 
+void ConvertJob::refuse_options_of_disks() const {
+  if (options_.skip == 0 && !options_.count && !options_.salvage) return;
+  throw io::Error(io::ErrorKind::unsupported, options_.source,
+                  fmt::format("is a stream, which is read from its beginning to its end: {} needs "
+                              "an image that can be read at any place; convert it to one first",
+                              options_.salvage ? "--salvage" : "a part of it (--skip, --count)"));
+}
+
+void ConvertJob::choose_part() {
+  if (options_.skip == 0 && !options_.count) return;
+  const std::uint64_t size = source_.source().size().value();
+  if (options_.skip > size) {
+    throw io::Error(
+        io::ErrorKind::unsupported, options_.source,
+        fmt::format("has {} bytes of disk, and --skip leaves out {}", size, options_.skip));
+  }
+  const std::uint64_t rest = size - options_.skip;
+  window_.emplace(source_.source(),
+                  io::ByteRange{options_.skip, std::min(rest, options_.count.value_or(rest))});
+}
+
+void ConvertJob::go_on_past_damage() {
+  constexpr std::uint32_t sector = 512;
+  lost_ = io::RangeMap<bool>(disk().size().value(), false);
+  rescue_.emplace(
+      disk(), sector, [this](io::ByteRange range, std::span<std::byte>) { lost_.set(range, true); },
+      io::Damage::medium_or_image);
+}
+
+std::vector<io::ByteRange> ConvertJob::lost() const {
+  std::vector<io::ByteRange> ranges;
+  for (const auto& entry : lost_) {
+    if (entry.value) ranges.push_back(entry.range);
+  }
+  return ranges;
+}
+
 // An image whose header says so is the disk of no size that was asked for.
 void ConvertJob::refuse_empty(std::uint64_t size) const {
   const formats::Image* image = source_.image();
@@ -70,7 +110,7 @@ void ConvertJob::refuse_empty(std::uint64_t size) const {
 }
 
 void ConvertJob::open_output() {
-  const std::optional<std::uint64_t> size = source_.source().size();
+  const std::optional<std::uint64_t> size = disk().size();
   std::optional<BackingReference> reference;
   if (const auto choice = backing_choice(options_.target, options_.output)) {
     formats::OpenOptions open;
@@ -104,15 +144,17 @@ void ConvertJob::check_size_for_bmap(std::uint64_t size) const {
 }
 
 void ConvertJob::find_unused() {
-  unused_ = find_unused_space(ring_, source_.source(), options_.source, options_.trust_maps);
-  filter_ =
-      unused_->filter(source_.source(), io::align_up(source_.cluster_size(), io::buffer_alignment));
+  unused_ = find_unused_space(ring_, disk(), options_.source, options_.trust_maps);
+  filter_ = unused_->filter(disk(), io::align_up(source_.cluster_size(), io::buffer_alignment));
 }
 
-io::Source& ConvertJob::input() {
+io::Source& ConvertJob::disk() {
   if (head_) return *head_;
-  return filter_ ? static_cast<io::Source&>(*filter_) : source_.source();
+  if (rescue_) return *rescue_;
+  return window_ ? static_cast<io::Source&>(*window_) : source_.source();
 }
+
+io::Source& ConvertJob::input() { return filter_ ? static_cast<io::Source&>(*filter_) : disk(); }
 
 void ConvertJob::choose_sizes() {
   TuningOptions tuning;

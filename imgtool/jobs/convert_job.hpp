@@ -15,6 +15,9 @@
 #include "io/copier.hpp"
 #include "io/digest.hpp"
 #include "io/output_file.hpp"
+#include "io/range_map.hpp"
+#include "io/rescue_source.hpp"
+#include "io/window_source.hpp"
 #include "io/worker_pool.hpp"
 
 namespace imgtool {
@@ -25,9 +28,12 @@ struct ConvertOptions {
   formats::OpenOptions open;
   OutputOptions target;
   std::optional<io::DigestAlgorithm> digest;
-  std::optional<std::string> bmap;  // where its block map goes
-  bool drop_free = false;           // leaves out what no file system uses
-  bool trust_maps = false;          // ... by their maps alone
+  std::optional<std::string> bmap;       // where its block map goes
+  bool drop_free = false;                // leaves out what no file system uses
+  bool trust_maps = false;               // ... by their maps alone
+  bool salvage = false;                  // goes on past damage: zeros for what is lost
+  std::uint64_t skip = 0;                // begins there, in bytes of the disk
+  std::optional<std::uint64_t> count{};  // ... and takes so many bytes, or what there is
   unsigned threads = 1;
   std::uint64_t rate = 0;
 };
@@ -56,22 +62,28 @@ class ConvertJob {
   // "".
   [[nodiscard]] std::string check_space();
 
+  [[nodiscard]] const ImageOutput& output() const noexcept { return *output_; }
+
   // Throws io::Error; ErrorKind::cancelled when `stop` was set. Then there is no image.
   void run(io::CopyObserver& observer);
 
   // After run():
   [[nodiscard]] const ConvertOptions& options() const noexcept { return options_; }
-  [[nodiscard]] const ImageOutput& output() const noexcept { return *output_; }
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   [[nodiscard]] std::uint64_t content_bytes() const;
   [[nodiscard]] const std::string& digest() const noexcept { return digest_; }
   [[nodiscard]] const std::string& remark() const noexcept { return remark_; }
+  // With salvage: what could not be read, ascending; it is zeros in the new image.
+  [[nodiscard]] std::vector<io::ByteRange> lost() const;
   // With drop_free: what was found; else null.
   [[nodiscard]] const formats::FreeSpace* unused() const {
     return unused_ ? &unused_->found() : nullptr;
   }
 
  private:
+  void refuse_options_of_disks() const;
+  void choose_part();
+  void go_on_past_damage();
   void open_output();
   // Those of all files that are read.
   [[nodiscard]] std::vector<std::string> read_paths() const;
@@ -79,7 +91,9 @@ class ConvertJob {
   void look_for_more_than_the_disk();
   void refuse_empty(std::uint64_t size) const;
   void check_size_for_bmap(std::uint64_t size) const;
-  // The source, without what is dropped.
+  // All that is wanted of the source, damaged or not.
+  [[nodiscard]] io::Source& disk();
+  // That, without what is dropped.
   [[nodiscard]] io::Source& input();
   void choose_sizes();
   void copy(io::CopyObserver& observer);
@@ -89,6 +103,9 @@ class ConvertJob {
   const io::StopFlag& stop_;
   io::WorkerPool workers_;
   ImageSource source_;
+  std::optional<io::WindowSource> window_;  // of a part
+  std::optional<io::RescueSource> rescue_;
+  io::RangeMap<bool> lost_;
   std::optional<StreamHead> head_;  // of a source that is read once
   std::unique_ptr<UnusedSpace> unused_;
   std::unique_ptr<io::ZeroRanges> filter_;

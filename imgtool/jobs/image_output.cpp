@@ -85,11 +85,20 @@ void ImageOutput::start() {
     return;
   }
   target_ = &destination_->start(ring_, stop_);
-  if (auto encoder = make_encoder()) {
-    image_ = std::make_unique<formats::streams::StreamTarget>(ring_, *target_, std::move(encoder),
-                                                              stream_options());
-    target_ = image_.get();
+  image_ = make_stream(*target_);
+  if (image_) target_ = image_.get();
+}
+
+// Null: the format's bytes are the disk's.
+std::unique_ptr<formats::ImageTarget> ImageOutput::make_stream(io::Target& pipe) const {
+  if (plan_.format == Format::zst) {
+    return std::make_unique<formats::zst::ZstTarget>(ring_, pipe, size_, zst_options());
   }
+  if (auto encoder = make_encoder()) {
+    return std::make_unique<formats::streams::StreamTarget>(ring_, pipe, std::move(encoder),
+                                                            stream_options());
+  }
+  return nullptr;
 }
 
 // Null: of a format that is no stream of blocks.
@@ -97,6 +106,10 @@ std::unique_ptr<formats::streams::Encoder> ImageOutput::make_encoder() const {
   if (plan_.format == Format::gz) return formats::streams::make_gzip_encoder(plan_.stream_level);
   if (plan_.format == Format::xz) return formats::streams::make_xz_encoder(plan_.stream_level);
   return nullptr;
+}
+
+formats::zst::ZstOptions ImageOutput::zst_options() const {
+  return {plan_.stream_level, &workers_};
 }
 
 formats::streams::StreamTargetOptions ImageOutput::stream_options() const {
@@ -118,10 +131,7 @@ std::unique_ptr<formats::ImageTarget> ImageOutput::make_target(io::File& file) c
                                                             stream_options());
   }
   if (plan_.format == Format::zst) {
-    formats::zst::ZstOptions options;
-    options.level = plan_.stream_level;
-    options.workers = &workers_;
-    return std::make_unique<formats::zst::ZstTarget>(ring_, file, size_, options);
+    return std::make_unique<formats::zst::ZstTarget>(ring_, file, size_, zst_options());
   }
   formats::qcow2::WriterOptions options;
   options.create = plan_.create;

@@ -8,6 +8,7 @@
 
 #include "formats/images/image_target.hpp"
 #include "formats/images/streams/target.hpp"
+#include "formats/images/zst/target.hpp"
 #include "imgtool/jobs/destination.hpp"
 #include "imgtool/jobs/output_plan.hpp"
 #include "io/copier.hpp"
@@ -66,6 +67,8 @@ class ImageOutput {
  private:
   [[nodiscard]] std::unique_ptr<formats::ImageTarget> make_target(io::File& file) const;
   [[nodiscard]] std::unique_ptr<formats::streams::Encoder> make_encoder() const;
+  [[nodiscard]] std::unique_ptr<formats::ImageTarget> make_stream(io::Target& pipe) const;
+  [[nodiscard]] formats::zst::ZstOptions zst_options() const;
   [[nodiscard]] formats::streams::StreamTargetOptions stream_options() const;
 
   io::Ring& ring_;

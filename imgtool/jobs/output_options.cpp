@@ -29,6 +29,7 @@ std::string creation_keys(const OutputOptions& options) {
       "compat, cluster_size, compression_type, preallocation, refcount_bits, extended_l2, "
       "lazy_refcounts";
   if (options.takes_backing) keys += ", backing_file, backing_fmt";
+  if (options.takes_size) keys += ", size";
   return keys;
 }
 

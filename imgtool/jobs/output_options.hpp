@@ -25,7 +25,10 @@ struct OutputOptions {
   bool takes_backing = false;         // whether the command makes images with a backing file
   std::optional<std::string> backing;
   std::optional<formats::Format> backing_format;
-  std::uint64_t smallest_hole = 4 * io::KiB;
+  bool takes_size = false;                   // whether -o may say a size of the disk
+  std::optional<std::uint64_t> stated_size;  // by -o size=
+  // -S. Nothing: 4 KiB; 0: no holes, and all of the room set aside.
+  std::optional<std::uint64_t> smallest_hole;
   bool existing = false;  // -n
   bool target_is_zero = false;
   bool force = false;

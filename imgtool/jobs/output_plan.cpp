@@ -52,6 +52,10 @@ class CreationOptions {
   }
 
   void set(const std::string& key, const std::string& value) {
+    if (key == "size" && options_.takes_size) {
+      options_.stated_size = parse_size(value);
+      return;
+    }
     if (key == "preallocation" && !formats::is_stream(plan_.format)) {
       plan_.preallocation = chosen<Preallocation>(value, {{"off", Preallocation::off},
                                                           {"metadata", Preallocation::metadata},
@@ -177,18 +181,34 @@ void check_agreement(const OutputOptions& options, const OutputPlan& plan,
   if (options.target_is_zero && !options.existing) {
     throw UsageError("--target-is-zero needs -n");
   }
-  if (options.smallest_hole != OutputOptions().smallest_hole &&
-      (plan.format != Format::raw || options.existing)) {
-    throw UsageError("-S: only new raw images have holes");
-  }
-  const bool goes_to_a_pipe =
-      plan.format == Format::raw || plan.format == Format::gz || plan.format == Format::xz;
+  const bool goes_to_a_pipe = plan.format == Format::raw || formats::is_stream(plan.format);
   if (plan.path == "-" && (!goes_to_a_pipe || options.existing)) {
-    throw UsageError("only a new raw, gz or xz image can go to standard output");
+    throw UsageError(
+        "only a new raw, zst, gz or xz image can go to standard output; what is written first in "
+        "others is known last, so that they need a file");
   }
   if (options.existing && (!options.creation.empty() || plan.codec)) {
     throw UsageError("-n: the target is there already, so -o and -c have nothing to say");
   }
+}
+
+// -S, as far as the format has what it speaks of.
+void plan_holes(const OutputOptions& options, OutputPlan& plan) {
+  if (!options.smallest_hole) return;
+  if (*options.smallest_hole == 0 && !plan.codec && !formats::is_stream(plan.format) &&
+      !plan.existing) {
+    plan.preallocation = Preallocation::full;
+  } else if (*options.smallest_hole != 0 && plan.format == Format::raw && !plan.existing) {
+    plan.smallest_hole = *options.smallest_hole;
+  } else {
+    plan.notes.emplace_back("note: -S has no effect: only new files of raw bytes have holes");
+  }
+}
+
+void note_size(const OutputOptions& options, OutputPlan& plan, std::optional<std::uint64_t> size) {
+  if (!options.stated_size || options.stated_size == size) return;
+  plan.notes.emplace_back(
+      "note: -o size has no effect: the disk keeps its size, which imgtool resize changes");
 }
 
 // The options with what -o adds to them, and the plan as far as it follows from them alone.
@@ -220,18 +240,23 @@ std::optional<BackingChoice> backing_choice(const OutputOptions& options, const 
   return BackingChoice{*understood.backing, understood.backing_format};
 }
 
+std::optional<std::uint64_t> stated_size(const OutputOptions& options, const std::string& path) {
+  return understand(options, path).options.stated_size;
+}
+
 OutputPlan plan_output(const OutputOptions& options, const std::string& path,
                        std::optional<std::uint64_t> size,
                        const std::optional<BackingReference>& backing) {
   auto [understood, plan] = understand(options, path);
   assert(understood.backing.has_value() == backing.has_value());
   plan_compression(understood, plan);
-  plan.smallest_hole = options.smallest_hole;
   plan.existing = options.existing;
   plan.target_is_zero = options.target_is_zero;
   plan.force = options.force;
   plan.resume = options.resume;
   plan.mode = options.mode;
+  plan_holes(understood, plan);
+  note_size(understood, plan, size);
   plan.create.preallocation = plan.preallocation;
   if (backing) {
     plan.create.backing_file = backing->name;

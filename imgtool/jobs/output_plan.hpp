@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "formats/images/format.hpp"
 #include "formats/images/qcow2/compress.hpp"
@@ -26,7 +27,8 @@ struct OutputPlan {
   bool target_is_zero = false;
   bool force = false;
   bool resume = false;
-  mode_t mode = 0666;  // of a new file, less the umask
+  mode_t mode = 0666;                // of a new file, less the umask
+  std::vector<std::string> notes{};  // what of the options has no effect here, a line each
 
   // Only a raw file that has room where it is written can be gone on with by a later run.
   [[nodiscard]] bool can_be_resumed() const {
@@ -49,6 +51,10 @@ struct BackingReference {
   std::string name;
   formats::Format format;
 };
+
+// What -o size= says of the disk, in bytes. Throws UsageError.
+[[nodiscard]] std::optional<std::uint64_t> stated_size(const OutputOptions& options,
+                                                       const std::string& path);
 
 // `size` is that of the disk in bytes, where it is known; `backing` is given when, and only when,
 // backing_choice() is something. Throws UsageError, and io::Error (refused) for a name whose

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "imgtool/reports/range_report.hpp"
 #include "imgtool/terminal/escape.hpp"
 #include "imgtool/terminal/exit_code.hpp"
 #include "imgtool/terminal/human.hpp"
@@ -13,14 +14,6 @@
 
 namespace imgtool {
 namespace {
-
-Json ranges_as_json(const std::vector<io::ByteRange>& ranges) {
-  Json list = Json::array();
-  for (const io::ByteRange& range : ranges) {
-    list.push_back({{"start", range.offset}, {"length", range.length}});
-  }
-  return list;
-}
 
 // Null: nothing was to be done to it.
 Json describe(const PartitionTableChange& change) {
@@ -35,7 +28,7 @@ Json describe(const PartitionTableChange& change) {
                       {"size-before", growth->before},
                       {"size-after", growth->after}};
   }
-  table["wiped"] = ranges_as_json(change.fit.wiped);
+  table["wiped"] = ranges_json(change.fit.wiped);
   table["wiped-behind-image"] = Json::array();
   for (const WipedStray& stray : change.strays) {
     table["wiped-behind-image"].push_back(
@@ -120,7 +113,7 @@ Json describe(const BurnTarget& target, const BurnResult& result, VerifyMode ver
   const auto rate = write_rate(result);
   entry["write-bytes-per-second"] = rate ? Json(*rate) : Json();
   entry["rewritten-bytes"] = result.rewritten_bytes;
-  entry["bad-ranges"] = ranges_as_json(result.bad_ranges);
+  entry["bad-ranges"] = ranges_json(result.bad_ranges);
   entry["partition-table"] = result.error ? Json() : describe(result.table);
   if (result.error) {
     const auto failure = describe_failure(std::make_exception_ptr(*result.error), 0);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "imgtool/jobs/content_hash.hpp"
+#include "imgtool/reports/range_report.hpp"
 #include "imgtool/reports/unused_space_report.hpp"
 #include "imgtool/terminal/escape.hpp"
 #include "imgtool/terminal/exit_code.hpp"
@@ -32,19 +33,7 @@ std::string in_words(const CaptureJob& job, const CaptureOptions& options, doubl
         options.device);
   }
   if (job.unused() != nullptr) text += unused_space_in_words(*job.unused(), job.size());
-  if (lost.empty()) return text;
-  std::uint64_t bytes = 0;
-  for (const io::ByteRange& range : lost) bytes += range.length;
-  text += fmt::format("{} bytes in {} places could not be read and are zeros in the image:\n",
-                      bytes, lost.size());
-  for (std::size_t index = 0; index < std::min(lost.size(), most_ranges_shown); ++index) {
-    text += fmt::format("  {} bytes at offset {}\n", lost[index].length, lost[index].offset);
-  }
-  if (lost.size() > most_ranges_shown) {
-    text += fmt::format("  and {} more places (--json and the mapfile list them)\n",
-                        lost.size() - most_ranges_shown);
-  }
-  return text;
+  return text + lost_in_words(lost, "--json and the mapfile list them");
 }
 
 Json describe(const CaptureJob& job, const CaptureOptions& options, double seconds,
@@ -69,10 +58,7 @@ Json describe(const CaptureJob& job, const CaptureOptions& options, double secon
     document["algorithm"] = io::digest_name(*options.digest);
     document["digest"] = job.digest();
   }
-  document["unreadable"] = Json::array();
-  for (const io::ByteRange& range : lost) {
-    document["unreadable"].push_back({{"start", range.offset}, {"length", range.length}});
-  }
+  document["unreadable"] = ranges_json(lost);
   return document;
 }
 

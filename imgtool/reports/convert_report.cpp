@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include "imgtool/jobs/content_hash.hpp"
+#include "imgtool/reports/range_report.hpp"
 #include "imgtool/reports/unused_space_report.hpp"
 #include "imgtool/terminal/escape.hpp"
+#include "imgtool/terminal/exit_code.hpp"
 #include "imgtool/terminal/human.hpp"
 #include "imgtool/terminal/json.hpp"
 #include "imgtool/terminal/report.hpp"
@@ -40,6 +42,7 @@ Json describe(const ConvertJob& job, double seconds) {
   if (job.unused() != nullptr) {
     document["left-out"] = unused_space_document(*job.unused(), job.size());
   }
+  if (options.salvage) document["unreadable"] = ranges_json(job.lost());
   document["seconds"] = seconds;
   if (options.digest) {
     document["algorithm"] = io::digest_name(*options.digest);
@@ -50,17 +53,20 @@ Json describe(const ConvertJob& job, double seconds) {
 
 }  // namespace
 
-void report_conversion(const ConvertJob& job, double seconds, bool json) {
+int report_conversion(const ConvertJob& job, double seconds, bool json) {
+  const int code = job.lost().empty() ? exit_code::done : exit_code::partly;
   if (!job.remark().empty()) complain(job.remark());
   if (json) {
     print_json(describe(job, seconds));
-    return;
+    return code;
   }
   const ConvertOptions& options = job.options();
   std::string text = in_words(job, seconds);
   if (job.unused() != nullptr) text += unused_space_in_words(*job.unused(), job.size());
+  if (options.salvage) text += lost_in_words(job.lost(), "--json lists them");
   if (options.digest) text += digest_to_print(job.digest(), options.output);
   print_beside(options.output, text);
+  return code;
 }
 
 }  // namespace imgtool

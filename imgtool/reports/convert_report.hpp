@@ -5,7 +5,7 @@
 
 namespace imgtool {
 
-// Prints what was made, as text or as one JSON document.
-void report_conversion(const ConvertJob& job, double seconds, bool json);
+// Prints what was made, as text or as one JSON document. Gives the exit code.
+int report_conversion(const ConvertJob& job, double seconds, bool json);
 
 }  // namespace imgtool

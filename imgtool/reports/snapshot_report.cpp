@@ -16,6 +16,8 @@ using formats::qcow2::Snapshot;
 
 constexpr std::uint64_t ns_per_second = 1'000'000'000;
 
+}  // namespace
+
 std::string local_time(std::uint32_t seconds) {
   const auto time = static_cast<std::time_t>(seconds);
   std::tm parts{};
@@ -31,8 +33,6 @@ std::string machine_time(std::uint64_t ns) {
   return fmt::format("{:02}:{:02}:{:02}.{:03}", seconds / 3600, seconds / 60 % 60, seconds % 60,
                      ns / 1'000'000 % 1000);
 }
-
-}  // namespace
 
 Json snapshot_json(const Snapshot& snapshot) {
   Json json;

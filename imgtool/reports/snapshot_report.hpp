@@ -1,6 +1,7 @@
 // Internal snapshots of an image, for people and for programs.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -14,5 +15,9 @@ namespace imgtool {
 
 // A line for each, below a heading; ends with a newline. Dates are local time.
 [[nodiscard]] std::string snapshot_table(const std::vector<formats::qcow2::Snapshot>& snapshots);
+
+// When it was made, "YYYY-MM-DD HH:MM:SS" in local time; and its machine's clock, "HH:MM:SS.mmm".
+[[nodiscard]] std::string local_time(std::uint32_t seconds);
+[[nodiscard]] std::string machine_time(std::uint64_t ns);
 
 }  // namespace imgtool

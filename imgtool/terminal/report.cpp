@@ -26,6 +26,7 @@ namespace {
 constexpr std::size_t atomic_bytes = 4096;
 
 bool document_printed = false;
+bool only_documents = false;
 
 [[noreturn]] void throw_output_error() {
   // Who asked to stop while the reader waited is not told of a failure.
@@ -54,9 +55,7 @@ std::string kind_name(io::ErrorKind kind) {
   return "internal";
 }
 
-}  // namespace
-
-void print(std::string_view text) {
+void send(std::string_view text) {
   while (!text.empty()) {
     const auto piece = text.substr(0, atomic_bytes);
     if (std::fwrite(piece.data(), 1, piece.size(), stdout) != piece.size()) throw_output_error();
@@ -64,8 +63,16 @@ void print(std::string_view text) {
   }
 }
 
+}  // namespace
+
+void print_only_documents() { only_documents = true; }
+
+void print(std::string_view text) {
+  if (!only_documents) send(text);
+}
+
 void print_beside(std::string_view image, std::string_view report) {
-  if (image != "-") {
+  if (image != "-" || only_documents) {
     print(report);
     return;
   }
@@ -79,7 +86,7 @@ void print_json(const Json& document) { print_json_text(document.text(4) + '\n')
 
 void print_json_text(std::string_view text) {
   document_printed = true;
-  print(text);
+  send(text);
 }
 
 void flush_output() {

@@ -23,6 +23,10 @@ inline constexpr std::size_t most_ranges_shown = 20;
 // did not arrive is a failure.
 void print(std::string_view text);
 
+// From now on print() drops what it is given: results that nobody asked to see. Documents, notes
+// and errors stay.
+void print_only_documents();
+
 // A report that ends with a newline; on standard error, a line each, where the image itself goes to
 // standard output.
 void print_beside(std::string_view image, std::string_view report);

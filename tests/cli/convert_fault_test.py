@@ -55,7 +55,6 @@ class Faults(ConvertTestCase):
             ["-O", "qcow2", "-F", "raw"],
             ["--target-is-zero"],
             ["-S", "3000"],
-            ["-S", "64K", "-O", "qcow2"],
             ["-O", "vmdk"],
             ["--threads", "0"],
         ]

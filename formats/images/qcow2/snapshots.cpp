@@ -185,7 +185,44 @@ std::vector<std::byte> completed_table(const TableReader& tables, const Header& 
   return joined_entries(entries);
 }
 
+namespace {
+
+// What is wanted of a snapshot: nothing where it was not said.
+struct SnapshotParameters {
+  std::optional<std::string_view> id;
+  std::optional<std::string_view> name;
+
+  [[nodiscard]] bool fit(const Snapshot& snapshot) const {
+    return (!id || snapshot.id == *id) && (!name || snapshot.name == *name);
+  }
+};
+
+// Nothing where `text` is no list of parameters, but an id or a name itself.
+std::optional<SnapshotParameters> parse_parameters(std::string_view text) {
+  SnapshotParameters parameters;
+  while (!text.empty()) {
+    const std::string_view one = text.substr(0, text.find(','));
+    text.remove_prefix(std::min(one.size() + 1, text.size()));
+    if (one.starts_with("snapshot.id=")) {
+      parameters.id = one.substr(one.find('=') + 1);
+    } else if (one.starts_with("snapshot.name=")) {
+      parameters.name = one.substr(one.find('=') + 1);
+    } else {
+      return std::nullopt;
+    }
+  }
+  return parameters;
+}
+
+}  // namespace
+
 const Snapshot* find_snapshot(const std::vector<Snapshot>& snapshots, std::string_view wanted) {
+  if (const auto parameters = wanted.empty() ? std::nullopt : parse_parameters(wanted)) {
+    const auto found =
+        std::find_if(snapshots.begin(), snapshots.end(),
+                     [&](const Snapshot& snapshot) { return parameters->fit(snapshot); });
+    return found == snapshots.end() ? nullptr : &*found;
+  }
   for (const auto member : {&Snapshot::id, &Snapshot::name}) {
     const auto found =
         std::find_if(snapshots.begin(), snapshots.end(),

@@ -58,7 +58,8 @@ SnapshotTable read_snapshots(const TableReader& tables, const Header& header);
                                                      const Header& header,
                                                      const SnapshotTable& table);
 
-// The one with this id, else the one with this name.
+// The one with this id, else the one with this name. "snapshot.id=ID" and "snapshot.name=NAME", as
+// qemu-img spells them, say which of the two is meant; with a comma between them, both.
 const Snapshot* find_snapshot(const std::vector<Snapshot>& snapshots, std::string_view wanted);
 
 // The L1 table of a snapshot, checked as the active one is.

@@ -25,15 +25,32 @@ io::FileTargetOptions new_file() {
 ZstTarget::ZstTarget(io::Ring& ring, io::File& file, std::optional<std::uint64_t> size,
                      const ZstOptions& options)
     : ring_(ring),
-      output_(file),
-      file_(ring, file, io::stream_limit, new_file()),
+      file_(&file),
+      file_target_(std::in_place, ring, file, io::stream_limit, new_file()),
+      output_(*file_target_),
       size_(size),
       options_(options),
       sequencer_(ring),
-      log_(file_) {
-  const auto label = make_label(size.value_or(0));
+      log_(output_) {
+  begin();
+}
+
+ZstTarget::ZstTarget(io::Ring& ring, io::Target& pipe, std::optional<std::uint64_t> size,
+                     const ZstOptions& options)
+    : ring_(ring), output_(pipe), size_(size), options_(options), sequencer_(ring), log_(output_) {
+  begin();
+}
+
+void ZstTarget::begin() {
+  if (file_ == nullptr && !size_) return;
+  const auto label = make_label(size_.value_or(0));
   log_.append(label);
   entries_.push_back({static_cast<std::uint32_t>(label.size()), 0, 0});
+}
+
+void ZstTarget::abandon() {
+  sequencer_.abandon();
+  output_.abandon();
 }
 
 // On any thread.
@@ -137,12 +154,13 @@ io::Task<> ZstTarget::finish() {
   }
   log_.append(make_seek_table(entries_));
   co_await log_.finish();
+  if (file_ == nullptr) co_return;
   if (!size_) {
     auto label = make_label(sequencer_.position());
     const io::Buffer buffer{label};
-    co_await file_.write(0, buffer);
+    co_await output_.write(0, buffer);
   }
-  output_.truncate(log_.position());  // the last sector was written whole
+  file_->truncate(log_.position());  // the last sector was written whole
 }
 
 }  // namespace formats::zst

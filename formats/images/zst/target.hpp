@@ -3,6 +3,9 @@
 //
 //   label | frame, frame, zeros, frame, ... | seek table
 //
+// To a file or to a pipe: the same bytes, but that a pipe gets no label where the size is not known
+// beforehand.
+//
 // Zeros that fill frames become frames of their own, up to 64 MiB each, which a reader knows
 // without decoding them (is_zero_frame). What is written depends on the content and the level
 // alone, not on how it arrives.
@@ -40,8 +43,11 @@ class ZstTarget final : public ImageTarget {
   // finish().
   ZstTarget(io::Ring& ring, io::File& file, std::optional<std::uint64_t> size,
             const ZstOptions& options);
+  // Into `pipe`, which takes bytes in order, and outlives the target.
+  ZstTarget(io::Ring& ring, io::Target& pipe, std::optional<std::uint64_t> size,
+            const ZstOptions& options);
 
-  [[nodiscard]] const std::string& name() const override { return file_.name(); }
+  [[nodiscard]] const std::string& name() const override { return output_.name(); }
   [[nodiscard]] std::uint64_t capacity() const override { return size_.value_or(io::stream_limit); }
   [[nodiscard]] std::uint64_t zero_grain() const override { return frame_bytes; }
   [[nodiscard]] std::uint64_t granularity() const override { return frame_bytes; }
@@ -49,7 +55,7 @@ class ZstTarget final : public ImageTarget {
   io::Task<> zero(io::ByteRange range) override;
   // Only what finish() wrote is a file, so there is nothing to flush before.
   io::Task<> flush() override;
-  void abandon() override { sequencer_.abandon(); }
+  void abandon() override;
   io::Task<> finish() override;
   [[nodiscard]] std::uint64_t content_bytes() const override { return content_bytes_; }
   [[nodiscard]] std::uint64_t file_bytes() const override { return log_.position(); }
@@ -61,6 +67,7 @@ class ZstTarget final : public ImageTarget {
     std::vector<std::byte> frame;
   };
 
+  void begin();
   void encode(std::span<const std::byte> content, std::vector<Piece>& pieces) const;
   io::Task<> take_turn(std::uint64_t offset);
   io::Task<> write_frames(std::uint64_t offset, std::span<const std::byte> content);
@@ -70,8 +77,9 @@ class ZstTarget final : public ImageTarget {
   void append_frame(std::span<const std::byte> frame, std::uint32_t content_bytes);
 
   io::Ring& ring_;
-  const io::File& output_;
-  io::FileTarget file_;
+  const io::File* file_ = nullptr;  // null: a pipe
+  std::optional<io::FileTarget> file_target_;
+  io::Target& output_;
   std::optional<std::uint64_t> size_;
   ZstOptions options_;
   io::Sequencer sequencer_;

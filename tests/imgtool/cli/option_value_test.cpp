@@ -35,6 +35,13 @@ TEST(ParseSize, TakesWhatTheTableSays) {
       Row{"1", 1},
       Row{"512", 512},
       Row{"512B", 512},
+      Row{"512b", 512},
+      Row{"0x10", 16},
+      Row{"0X1fF", 511},
+      Row{"0x7fffffffffffffff", 9223372036854775807U},
+      Row{"2E", 2 * k * k * k * k * k * k},
+      Row{"2e", 2 * k * k * k * k * k * k},
+      Row{"1EB", 1'000'000'000'000'000'000},
       Row{"007", 7},
       Row{"1K", k},
       Row{"1k", k},
@@ -63,15 +70,20 @@ TEST(ParseSize, TakesWhatTheTableSays) {
 }
 
 TEST(ParseSize, RefusesEverythingElse) {
-  constexpr std::array not_sizes = {"",      " 1",   "1 ",  "1 K",  "+1",  "-1",   "-1K",
-                                    "0x10",  "K",    "1KB", "1Q",   "1KK", "1.K",  ".5K",
-                                    "1..5K", "1,5K", "1e3", "1Kib", "٣",   "1.5.5"};
+  constexpr std::array not_sizes = {"",    " 1",   "1 ", "1 K",   "+1",   "-1",    "-1K",   "0x",
+                                    "K",   "1KB",  "1Q", "1KK",   "1.K",  ".5K",   "1..5K", "1,5K",
+                                    "1e3", "1Kib", "٣",  "1.5.5", "0x1G", "0x1.8", "0x-1"};
   for (const char* word : not_sizes) {
     EXPECT_THAT(usage_error_of([word] { parse_size(word); }), HasSubstr("is not a size")) << word;
   }
-  constexpr std::array too_large = {"9223372036854775808",  "8192P",
-                                    "18446744073709551616", "99999999999999999999999",
-                                    "9007199254740992K",    "8191.9999999999999999999P"};
+  constexpr std::array too_large = {"9223372036854775808",
+                                    "8192P",
+                                    "18446744073709551616",
+                                    "99999999999999999999999",
+                                    "9007199254740992K",
+                                    "8191.9999999999999999999P",
+                                    "8E",
+                                    "0x8000000000000000"};
   for (const char* word : too_large) {
     EXPECT_NE(usage_error_of([word] { parse_size(word); }), "(no error)") << word;
   }

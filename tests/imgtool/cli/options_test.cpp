@@ -105,8 +105,9 @@ TEST(CommandLine, NamesTheWordAtFault) {
       {{"a", "b", "--yes=1"}, "--yes: takes no value"},
       {{"a", "b", "--chunk", "1M", "--chunk=1M"}, "--chunk: given twice"},
       {{"a", "b", "--chunk", "-5"},
-       "--chunk: '-5' is not a size: write a number with K, M, G, T, P (powers of 1024) or kB, MB, "
-       "GB, TB, PB"},
+       "--chunk: '-5' is not a size: write a number with K, M, G, T, P, E (powers of 1024) or kB, "
+       "MB, "
+       "GB, TB, PB, EB"},
       {{"a", "b", "--progress", "loud"},
        "--progress: 'loud' is none of auto, bar, plain, json, none"},
       {{"a", "b", "--progress-fd", "x"}, "--progress-fd: 'x' is not a number from 0 to 2147483647"},
