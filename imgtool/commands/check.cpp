@@ -104,7 +104,7 @@ bool only_flags(const CheckResult& result) {
 
 // They are given new places, so all refcounts have to be right.
 bool only_snapshots(const CheckResult& result) {
-  return result.errors == 0 && result.corruptions == result.incomplete_snapshots &&
+  return result.errors == 0 && result.corruptions == result.wrong_snapshots &&
          result.corruptions > 0;
 }
 
@@ -112,7 +112,7 @@ bool only_snapshots(const CheckResult& result) {
 bool repair_once(const io::File& file, Repair repair, const CheckResult& found) {
   if (found.clean()) return false;
   if (repair == Repair::all && only_snapshots(found)) {
-    formats::qcow2::complete_snapshots(file);
+    formats::qcow2::mend_snapshots(file);
   } else if (repair == Repair::all) {
     formats::qcow2::repair(file, RepairScope::all, stop_flag());
   } else {

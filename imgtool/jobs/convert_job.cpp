@@ -58,7 +58,7 @@ void ConvertJob::look_for_more_than_the_disk() {
   const formats::Image* image = source_.image();
   if (image == nullptr || image->format() != formats::Format::qcow2) return;
   const auto header = formats::qcow2::read_header(*image->files().front());
-  if (header.bitmaps) left_behind_.bitmaps = header.bitmaps->count;
+  if (header.bitmaps && header.bitmaps_consistent) left_behind_.bitmaps = header.bitmaps->count;
   left_behind_.snapshots = header.snapshot_count;
 }
 

@@ -373,7 +373,13 @@ class AndroidSparse(ContainerTestCase):
         packed, _ = sample_simg(random_bytes(8192))
         for length in (27, 39, 5000, len(packed) - 1):
             self.assert_damaged(self.file(packed[:length]))
-        self.assert_damaged(self.file(packed + b"x"), at=len(packed))
+        for behind in (bytes(64 * KiB + 1), packed):
+            self.assert_damaged(self.file(packed + behind), at=len(packed))
+
+    def test_a_signature_behind_it(self):
+        packed, content = sample_simg(random_bytes(8192))
+        for size in (1, 3, 256, 4096, 64 * KiB):
+            self.assert_content(self.file(packed + random_bytes(size)), content)
 
     def test_petabytes_of_nothing(self):
         image = self.file(simg([checksum_chunk(0), struct.pack("<HHII", 0xCAC3, 0, 1 << 31, 12)],

@@ -1,4 +1,5 @@
 """`check` finds what is wrong with a qcow2 image, and counts it as qemu-img check does."""
+import itertools
 import os
 import struct
 import subprocess
@@ -123,8 +124,9 @@ class Check(TestCase):
                     self.assertIn(message, self.imgtool("check", image.path).out)
                 image.path.write_bytes(pristine)
 
-    def old_snapshot_entries(self, image, extra):
-        """As qemu up to 4.1 left them that made version 3 of version 2 (iotest 261)."""
+    def change_snapshot_entries(self, image, extra):
+        """Their extra data becomes so many bytes (iotest 261); with less than 16, as qemu up to 4.1
+        left them that made version 3 of version 2."""
         with open(image.path, "r+b") as file:
             at = image.header(64, "Q")
             file.seek(at)
@@ -135,7 +137,8 @@ class Check(TestCase):
                 id_size, name_size = struct.unpack_from(">HH", fixed, 12)
                 had = struct.unpack_from(">I", table, place + 36)[0]
                 names = table[place + 40 + had:place + 40 + had + id_size + name_size]
-                made += fixed + struct.pack(">I", extra) + table[place + 40:place + 40 + extra]
+                made += fixed + struct.pack(">I", extra)
+                made += table[place + 40:place + 40 + had].ljust(extra, b"x")[:extra]
                 made += names
                 made += bytes(-len(made) % 8)
                 place += (40 + had + id_size + name_size + 7) // 8 * 8
@@ -145,17 +148,13 @@ class Check(TestCase):
     def test_snapshots_that_do_not_know_their_size(self):
         for extra in (0, 8):
             with self.subTest(extra=extra):
-                image = self.image()
-                for name in ("one", "two"):
-                    check("qemu-img", "snapshot", "-c", name, image.path)
-                    image.write(0, CLUSTER)
-                    image.finish()
+                image = self.with_snapshots("one", "two")
                 wanted = self.imgtool_ok("info", "--json", image.path).json["snapshots"]
                 for snapshot in wanted:
                     del snapshot["icount"]  # goes with the rest
                 contents = [self.imgtool_ok("hash", "-l", name, image.path, "--json").json["digest"]
                             for name in ("one", "two")]
-                self.old_snapshot_entries(image, extra)
+                self.change_snapshot_entries(image, extra)
                 self.assertEqual(self.compare_with_qemu(image).code, 2)
                 self.assertEqual(self.imgtool_ok("info", "--json", image.path).json["snapshots"],
                                  wanted)
@@ -170,6 +169,79 @@ class Check(TestCase):
                 self.assertEqual(
                     [self.imgtool_ok("hash", "-l", name, image.path, "--json").json["digest"]
                      for name in ("one", "two")], contents)
+
+    def with_snapshots(self, *names):
+        image = self.image()
+        for name in names:
+            check("qemu-img", "snapshot", "-c", name, image.path)
+            image.write(0, CLUSTER)
+            image.finish()
+        return image
+
+    def assert_repaired(self, image, names):
+        self.assertEqual(self.imgtool("check", image.path).code, 2)  # qemu-img ends here
+        digest = self.imgtool_ok("hash", image.path).out.split()[0]
+        result = self.imgtool("info", image.path)
+        self.assertEqual(result.code, 1, result)
+        self.assertIn("--repair all leaves out", result.err)
+        self.imgtool_ok("check", "--repair", "all", image.path)
+        self.assertEqual(self.compare_with_qemu(image).code, 0)
+        found = self.imgtool_ok("info", "--json", image.path).json["snapshots"]
+        self.assertEqual([snapshot["name"] for snapshot in found], names)
+        self.assertEqual(self.imgtool_ok("hash", image.path).out.split()[0], digest)
+        return found
+
+    def test_snapshots_with_too_much_extra_data(self):
+        for extra in (1025, 8000):
+            with self.subTest(extra=extra):
+                image = self.with_snapshots("one", "two")
+                wanted = self.imgtool_ok("info", "--json", image.path).json["snapshots"]
+                content = self.imgtool_ok("hash", "-l", "one", image.path, "--json").json["digest"]
+                self.change_snapshot_entries(image, extra)
+                self.assertEqual(self.assert_repaired(image, ["one", "two"]), wanted)
+                self.assertEqual(
+                    self.imgtool_ok("hash", "-l", "one", image.path, "--json").json["digest"],
+                    content)
+
+    def append_snapshot_table(self, image, entries):
+        """Behind the end of the file, counted by no refcount."""
+        end = -(-os.path.getsize(image.path) // CLUSTER) * CLUSTER
+        with open(image.path, "r+b") as file:
+            file.seek(end)
+            file.write(b"".join(entries))
+        image.patch(60, "I", len(entries))
+        image.patch(64, "Q", end)
+
+    def test_too_many_snapshots(self):
+        def entries(count, extra):
+            for number in range(count):
+                name = b"%d" % number
+                entry = struct.pack(">QIHHIIQII", 0, 0, len(name), len(name), 0, 0, 0, 0, extra)
+                entry += struct.pack(">QQ", 0, 4 * MiB).ljust(extra, b"\0") + name + name
+                yield entry + bytes(-len(entry) % 8)
+        for count, extra in ((65538, 16), (66, MiB)):
+            with self.subTest(count=count, extra=extra):
+                image = self.image()
+                made = list(entries(count, extra))
+                self.append_snapshot_table(image, made)
+                ends = list(itertools.accumulate(len(entry) for entry in made))
+                kept = min(65536, sum(end <= 64 * MiB for end in ends))
+                self.assertLess(kept, count)
+                self.assert_repaired(image, [str(number) for number in range(kept)])
+
+    def test_a_refcount_table_past_the_end(self):
+        image = self.image()
+        digest = self.imgtool_ok("hash", image.path).out.split()[0]
+        image.patch(48, "Q", 1 << 40)
+        self.assertEqual(self.imgtool_ok("hash", image.path).out.split()[0], digest)
+        self.imgtool_ok("info", image.path)
+        result = self.imgtool("check", image.path)
+        self.assertEqual(result.code, 2, result)
+        self.assertIn("the refcount table is outside of the file", result.out)
+        self.assertEqual(self.imgtool("snapshot", "-c", "x", image.path).code, 3)
+        self.imgtool_ok("check", "--repair", "all", image.path)
+        self.assertEqual(self.compare_with_qemu(image).code, 0)
+        self.assertEqual(self.imgtool_ok("hash", image.path).out.split()[0], digest)
 
     def test_subclusters(self):
         image = self.image(extended_l2="on")

@@ -33,6 +33,22 @@ class Resize(ConvertTestCase):
     def shrink(self, image, size):
         self.imgtool_ok("resize", image.path, size, "--shrink", "--discard-content")
 
+    def test_bitmaps_are_not_lost_unless_they_are_already(self):
+        image = self.filled(4 * MiB)
+        check("qemu-img", "bitmap", "--add", image.path, "nightly")
+        self.assert_refused(self.imgtool("resize", image.path, "8M"), "bitmap IMAGE NAME --remove")
+        self.imgtool_ok("bitmap", image.path, "nightly", "--remove")
+        self.imgtool_ok("resize", image.path, "8M")
+        # A program without bitmaps has written to it: what they say is not true any more.
+        check("qemu-img", "bitmap", "--add", image.path, "nightly")
+        image.patch(88, "Q", 0)
+        for size, options in ((16 * MiB, []), (8 * MiB, ["--shrink", "--discard-content"])):
+            self.imgtool_ok("resize", image.path, size, *options)
+            self.assertEqual(qemu_info(image.path)["virtual-size"], size)
+            image.patch(88, "Q", 0)
+        self.imgtool_ok("check", "--repair", "leaks", image.path)
+        self.assert_resized(image, 8 * MiB, 4 * MiB)
+
     KINDS = [{}, {"compat": "0.10"}, {"cluster_size": 512, "refcount_bits": 1},
              {"cluster_size": 4096, "refcount_bits": 64}, {"extended_l2": "on"},
              {"cluster_size": 2 * MiB}]

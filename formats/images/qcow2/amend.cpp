@@ -33,9 +33,9 @@ void amend(const io::File& file, const Amendment& amendment, const io::StopFlag&
   if (next.version > now.version) {
     const TableReader tables(file);
     const SnapshotTable table = read_snapshots(tables, next);  // as version 3 sees it
-    if (any_incomplete(table)) {
+    if (any_to_be_mended(table)) {
       refcounts.release(now.snapshots_offset, table.bytes);
-      next.snapshots_offset = refcounts.place(completed_table(tables, next, table));
+      next.snapshots_offset = refcounts.place(mended_table(tables, next, table));
     }
   }
   io::throw_if_stopped(stop, file.path());

@@ -137,15 +137,27 @@ class Checker {
     return content;
   }
 
-  void count_l1_tables() {
-    count_l1(header_.l1_offset, header_.l1_entries, true);
-    const SnapshotTable table = read_snapshots(tables_, header_);
-    snapshot_table_bytes_ = table.bytes;
+  void count_wrong_snapshots(const SnapshotTable& table) {
     for (const Snapshot& snapshot : table.snapshots) {
       if (snapshot.incomplete) {
-        ++result_.incomplete_snapshots;
         corrupt(1, "the entry of snapshot {} does not say how large its disk is", snapshot.id);
       }
+      if (snapshot.oversized) {
+        corrupt(1, "the entry of snapshot {} has too much extra data", snapshot.id);
+      }
+      if (snapshot.to_be_mended()) ++result_.wrong_snapshots;
+    }
+    if (table.dropped == 0) return;
+    corrupt(table.dropped, "the table of snapshots has {} more than there may be", table.dropped);
+    result_.wrong_snapshots += table.dropped;
+  }
+
+  void count_l1_tables() {
+    count_l1(header_.l1_offset, header_.l1_entries, true);
+    const SnapshotTable table = read_snapshots_to_mend(tables_, header_);
+    snapshot_table_bytes_ = table.bytes;
+    count_wrong_snapshots(table);
+    for (const Snapshot& snapshot : table.snapshots) {
       if (header_.geometry.offset_in_cluster(snapshot.l1_offset.value) != 0) {
         lose(1, "the L1 table of snapshot {} is at {}, not at a multiple of the cluster size",
              snapshot.id, snapshot.l1_offset.value);
@@ -302,6 +314,7 @@ class Checker {
   }
 
   void count_refcounts() {
+    if (header_.refcount_table_lost) corrupt(1, "the refcount table is outside of the file");
     use(header_.refcount_table_offset, refcounts_.table().size() * 8, 1, Use::exclusive_table);
     const auto& table = refcounts_.table();
     for (std::uint64_t i = 0; i < table.size(); ++i) {

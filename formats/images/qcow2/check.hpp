@@ -28,8 +28,9 @@ struct CheckResult {
   std::uint64_t wrong_flags = 0;
   // Also among them: clusters that are counted rightly, but are a table and something else.
   std::uint64_t overlaps = 0;
-  // Also among them: entries of the snapshot table that lack their own disk size.
-  std::uint64_t incomplete_snapshots = 0;
+  // Also among them: entries of the snapshot table that lack their own disk size, have too much
+  // beside it, or are too many.
+  std::uint64_t wrong_snapshots = 0;
 
   std::uint64_t image_end = 0;       // past the last cluster in use
   std::uint64_t total_clusters = 0;  // of the guest's disk

@@ -153,9 +153,19 @@ class Parser {
     header_.refcount_table_clusters = static_cast<std::uint32_t>(limited(
         "refcount_table_clusters", at::refcount_table_clusters, u32(at::refcount_table_clusters), 0,
         largest_refcount_table_bytes / header_.geometry.cluster_size()));
-    header_.refcount_table_offset =
-        table("the refcount table", at::refcount_table_offset,
-              header_.refcount_table_clusters * header_.geometry.cluster_size());
+    parse_refcount_table_offset();
+  }
+
+  // Reading needs no refcounts, so a table past the end is for the checker to tell and to mend.
+  void parse_refcount_table_offset() {
+    const std::uint64_t bytes = header_.refcount_table_clusters * header_.geometry.cluster_size();
+    const std::uint64_t offset = u64(at::refcount_table_offset);
+    if (offset > file_size_ || bytes > file_size_ - offset) {
+      header_.refcount_table_lost = true;
+      header_.refcount_table_clusters = 0;
+      return;
+    }
+    header_.refcount_table_offset = table("the refcount table", at::refcount_table_offset, bytes);
   }
 
   void parse_size_and_l1() {
@@ -175,8 +185,7 @@ class Parser {
   }
 
   void parse_snapshots() {
-    header_.snapshot_count = static_cast<std::uint32_t>(
-        limited("nb_snapshots", at::snapshot_count, u32(at::snapshot_count), 0, most_snapshots));
+    header_.snapshot_count = u32(at::snapshot_count);  // too many are for whoever reads the table
     // A snapshot's entry takes at least 40 bytes.
     header_.snapshots_offset = table("the snapshot table", at::snapshots_offset,
                                      std::uint64_t{header_.snapshot_count} * 40);

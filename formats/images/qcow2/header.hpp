@@ -46,7 +46,8 @@ struct Header {
   HostOffset l1_offset;
   std::uint32_t l1_entries = 0;
   HostOffset refcount_table_offset;
-  std::uint32_t refcount_table_clusters = 0;  // 0: only `check` may go on
+  std::uint32_t refcount_table_clusters = 0;  // 0: only readers and `check` may go on
+  bool refcount_table_lost = false;           // it lies past the end of the file
   HostOffset snapshots_offset;
   std::uint32_t snapshot_count = 0;
 

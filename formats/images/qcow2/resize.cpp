@@ -29,6 +29,7 @@ Header read_resizable(const io::File& file) {
     throw io::Error(io::ErrorKind::unsupported, file.path(),
                     "has an external data file, which would have to be resized too");
   }
+  if (!header.bitmaps_consistent) header.bitmaps.reset();  // nobody can use them any more
   if (header.bitmaps) {
     throw refusal(file,
                   "has bitmaps, which are for its old size; remove them first (imgtool bitmap "
@@ -263,7 +264,7 @@ void grow(const io::File& file, std::uint64_t new_size, const io::StopFlag& stop
   if (header.version == 2 && header.snapshot_count > 0) {
     throw refusal(file, "has snapshots that do not know their own size (compat=0.10)");
   }
-  if (any_incomplete(read_snapshots(TableReader(file), header))) {
+  if (any_to_be_mended(read_snapshots(TableReader(file), header))) {
     throw refusal(file,
                   "has snapshots that do not know their own size; imgtool check --repair all tells "
                   "them");

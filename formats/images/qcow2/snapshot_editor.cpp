@@ -164,7 +164,7 @@ class SnapshotEditor {
   }
 
   void refuse_apply(const Snapshot& snapshot) const {
-    if (header_.bitmaps) {
+    if (header_.bitmaps && header_.bitmaps_consistent) {
       throw io::Error::refusal(file_.path(),
                                "has bitmaps, which are of the disk as it is now; remove them first "
                                "(imgtool bitmap IMAGE NAME --remove)");

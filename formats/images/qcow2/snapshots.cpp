@@ -20,26 +20,43 @@ constexpr std::size_t extra_bytes_field = 36;  // of an entry
 // Entries follow one another, so that a table of 64 MiB is read piece by piece.
 class SnapshotParser {
  public:
-  SnapshotParser(const TableReader& tables, const Header& header)
-      : tables_(tables), header_(header), offset_(header.snapshots_offset) {}
+  enum class Purpose : std::uint8_t { use, repair };
+
+  SnapshotParser(const TableReader& tables, const Header& header, Purpose purpose)
+      : tables_(tables),
+        header_(header),
+        strict_(purpose == Purpose::use),
+        offset_(header.snapshots_offset) {}
 
   SnapshotTable parse() {
+    if (strict_ && header_.snapshot_count > most_snapshots) {
+      fail_where_repair_helps(fmt::format("the table has {} snapshots, more than {}",
+                                          header_.snapshot_count, most_snapshots));
+    }
     SnapshotTable table;
-    for (std::uint32_t i = 0; i < header_.snapshot_count; ++i) {
-      table.snapshots.push_back(parse_entry());
-      table.bytes = offset_ - header_.snapshots_offset;
-      if (table.bytes > largest_snapshot_table) {
-        throw io::Error::format(
-            tables_.path(), header_.snapshots_offset.value,
+    while (table.snapshots.size() <
+           std::min<std::uint64_t>(header_.snapshot_count, most_snapshots)) {
+      Snapshot snapshot = parse_entry();
+      const std::uint64_t bytes = offset_ - header_.snapshots_offset;
+      if (bytes > largest_snapshot_table) {
+        if (!strict_) break;
+        fail_where_repair_helps(
             fmt::format("the snapshot table is larger than {} bytes", largest_snapshot_table));
       }
+      table.snapshots.push_back(std::move(snapshot));
+      table.bytes = bytes;
     }
+    table.dropped = header_.snapshot_count - static_cast<std::uint32_t>(table.snapshots.size());
     return table;
   }
 
  private:
   [[noreturn]] void fail(std::string text) const {
     throw io::Error::format(tables_.path(), offset_.value, std::move(text));
+  }
+
+  [[noreturn]] void fail_where_repair_helps(std::string_view text) const {
+    fail(fmt::format("{}; imgtool check --repair all leaves out what is too much", text));
   }
 
   Snapshot parse_entry() {
@@ -62,13 +79,14 @@ class SnapshotParser {
   }
 
   void parse_extra(std::uint32_t bytes, Snapshot& snapshot) {
-    if (bytes > most_extra) {
-      throw io::Error::format(
-          tables_.path(), offset_.value - 4,
+    snapshot.oversized = bytes > most_extra;
+    if (snapshot.oversized && strict_) {
+      fail_where_repair_helps(
           fmt::format("a snapshot has {} bytes of extra data, more than {}", bytes, most_extra));
     }
     snapshot.incomplete = header_.version > 2 && bytes < least_extra_v3;
-    const auto extra = take(bytes);
+    const auto extra = take(std::min(bytes, most_extra));
+    offset_ = offset_ + (bytes - extra.size());
     snapshot.disk_size = header_.virtual_size;
     if (bytes >= 8) snapshot.vm_state_size = load_big_endian<std::uint64_t>(extra, 0);
     if (bytes >= 16) {
@@ -80,11 +98,25 @@ class SnapshotParser {
     }
   }
 
-  std::vector<std::byte> take(std::size_t bytes) {
-    std::vector<std::byte> part(bytes);
-    tables_.read(offset_, part, "the snapshot table");
+  // The next `bytes`, until the next call.
+  std::span<const std::byte> take(std::size_t bytes) {
+    std::uint64_t at = offset_.value - ahead_from_.value;
+    if (offset_ < ahead_from_ || at > ahead_.size() || bytes > ahead_.size() - at) {
+      read_ahead(bytes);
+      at = 0;
+    }
     offset_ = offset_ + bytes;
-    return part;
+    return std::span(ahead_).subspan(at, bytes);
+  }
+
+  // At least `bytes` from here on; a table has 65536 entries, each of which is taken in pieces.
+  void read_ahead(std::size_t bytes) {
+    constexpr std::uint64_t at_once = 64 * io::KiB;
+    const std::uint64_t there =
+        offset_.value < tables_.file_size() ? tables_.file_size() - offset_.value : 0;
+    ahead_.resize(std::max<std::uint64_t>(bytes, std::min(there, at_once)));
+    tables_.read(offset_, ahead_, "the snapshot table");
+    ahead_from_ = offset_;
   }
 
   std::string take_text(std::string_view what, std::size_t bytes, std::size_t longest) {
@@ -101,19 +133,27 @@ class SnapshotParser {
 
   const TableReader& tables_;
   const Header& header_;
+  bool strict_;
   HostOffset offset_;
+  std::vector<std::byte> ahead_;  // what was read from here on
+  HostOffset ahead_from_;
   std::uint64_t names_bytes_ = 0;
 };
 
 }  // namespace
 
 SnapshotTable read_snapshots(const TableReader& tables, const Header& header) {
-  return SnapshotParser(tables, header).parse();
+  return SnapshotParser(tables, header, SnapshotParser::Purpose::use).parse();
 }
 
-bool any_incomplete(const SnapshotTable& table) {
-  return std::any_of(table.snapshots.begin(), table.snapshots.end(),
-                     [](const Snapshot& snapshot) { return snapshot.incomplete; });
+SnapshotTable read_snapshots_to_mend(const TableReader& tables, const Header& header) {
+  return SnapshotParser(tables, header, SnapshotParser::Purpose::repair).parse();
+}
+
+bool any_to_be_mended(const SnapshotTable& table) {
+  return table.dropped > 0 ||
+         std::any_of(table.snapshots.begin(), table.snapshots.end(),
+                     [](const Snapshot& snapshot) { return snapshot.to_be_mended(); });
 }
 
 std::vector<std::vector<std::byte>> raw_entries(const TableReader& tables, const Header& header,
@@ -166,21 +206,26 @@ std::vector<std::byte> make_entry(const Snapshot& snapshot) {
   return entry;
 }
 
-std::vector<std::byte> completed_table(const TableReader& tables, const Header& header,
-                                       const SnapshotTable& table) {
+std::vector<std::byte> mended_table(const TableReader& tables, const Header& header,
+                                    const SnapshotTable& table) {
   auto entries = raw_entries(tables, header, table);
   for (std::size_t i = 0; i < entries.size(); ++i) {
     const Snapshot& snapshot = table.snapshots[i];
-    if (!snapshot.incomplete) continue;
+    if (!snapshot.to_be_mended()) continue;
     auto& entry = entries[i];
-    const std::size_t extra = load_big_endian<std::uint32_t>(entry, extra_bytes_field);
-    const auto names = entry.begin() + static_cast<std::ptrdiff_t>(snapshot_fixed_bytes + extra);
-    entry.resize(snapshot_fixed_bytes + extra + snapshot.id.size() + snapshot.name.size());
-    entry.insert(names, least_extra_v3 - extra, std::byte{0});
-    store_big_endian(entry, extra_bytes_field, least_extra_v3);
+    const auto extra = entry.begin() + static_cast<std::ptrdiff_t>(snapshot_fixed_bytes);
+    const auto before = load_big_endian<std::uint32_t>(entry, extra_bytes_field);
+    const std::uint32_t after = snapshot.oversized ? written_extra : least_extra_v3;
+    if (before > after) {
+      entry.erase(extra + after, extra + before);
+    } else {
+      entry.insert(extra + before, after - before, std::byte{0});
+    }
+    store_big_endian(entry, extra_bytes_field, after);
     store_big_endian(entry, snapshot_fixed_bytes, snapshot.vm_state_size);
     store_big_endian(entry, snapshot_fixed_bytes + 8, snapshot.disk_size);
-    entry.resize(io::align_up(entry.size(), 8));
+    entry.resize(
+        io::align_up(snapshot_fixed_bytes + after + snapshot.id.size() + snapshot.name.size(), 8));
   }
   return joined_entries(entries);
 }

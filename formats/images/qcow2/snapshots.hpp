@@ -32,17 +32,24 @@ struct Snapshot {
   // programs left them that made version 3 of version 2 (qemu up to 4.1). The disk's size stands
   // in.
   bool incomplete = false;
+  // More extra data than an entry may have; what is not known of it is lost when it is mended.
+  bool oversized = false;
+
+  [[nodiscard]] bool to_be_mended() const { return incomplete || oversized; }
 };
 
 struct SnapshotTable {
   std::vector<Snapshot> snapshots;
-  std::uint64_t bytes = 0;  // what the table takes in the file
+  std::uint64_t bytes = 0;    // what these take in the file
+  std::uint32_t dropped = 0;  // further ones, for which a table has no room
 };
 
 // Throws Error when the table breaks the format's rules or qemu's limits.
 SnapshotTable read_snapshots(const TableReader& tables, const Header& header);
+// The same, but what a repair can mend is no error: entries that are oversized, or too many.
+SnapshotTable read_snapshots_to_mend(const TableReader& tables, const Header& header);
 
-[[nodiscard]] bool any_incomplete(const SnapshotTable& table);
+[[nodiscard]] bool any_to_be_mended(const SnapshotTable& table);
 
 // The entries of `table`, which was read from there, as they stand in the file: whole words each.
 [[nodiscard]] std::vector<std::vector<std::byte>> raw_entries(const TableReader& tables,
@@ -53,10 +60,9 @@ SnapshotTable read_snapshots(const TableReader& tables, const Header& header);
 // A new entry, with what version 3 demands and older programs skip.
 [[nodiscard]] std::vector<std::byte> make_entry(const Snapshot& snapshot);
 
-// The bytes of `table`, which was read from there, with every entry completed.
-[[nodiscard]] std::vector<std::byte> completed_table(const TableReader& tables,
-                                                     const Header& header,
-                                                     const SnapshotTable& table);
+// The bytes of `table`, which was read from there, with every entry as version 3 wants it.
+[[nodiscard]] std::vector<std::byte> mended_table(const TableReader& tables, const Header& header,
+                                                  const SnapshotTable& table);
 
 // The one with this id, else the one with this name. "snapshot.id=ID" and "snapshot.name=NAME", as
 // qemu-img spells them, say which of the two is meant; with a comma between them, both.

@@ -92,7 +92,7 @@ class ChunkReader {
            fmt::format("the header says {} bytes of content, the chunks have {}", stated_size_,
                        layout_.content_size));
     }
-    if (at_ != file_size_) fail(file_, at_, "the sparse image ends here, but the file goes on");
+    check_trailer();
     if (header_.checksum != 0) {
       layout_.checksums.push_back({layout_.content_size, header_.checksum, checksum_at});
     }
@@ -100,6 +100,18 @@ class ChunkReader {
   }
 
  private:
+  // Signed images have a signature behind them, of a few KiB; it is no part of the disk.
+  void check_trailer() const {
+    constexpr std::uint64_t largest_signature = 64 * io::KiB;
+    const std::uint64_t left = file_size_ - at_;
+    std::array<std::byte, 4> start{};
+    const bool another = file_.read_at(at_, start) == start.size() && has_magic(start);
+    if (left <= largest_signature && !another) return;
+    fail(file_, at_,
+         fmt::format("the sparse image ends here, but the file goes on for {} bytes, {}", left,
+                     another ? "with another sparse image" : "more than a signature has"));
+  }
+
   void read_chunk() {
     std::array<std::byte, chunk_header_bytes + payload_word_bytes> bytes{};
     if (file_.read_at(at_, std::span(bytes).first(chunk_header_bytes)) < chunk_header_bytes ||
