@@ -7,6 +7,7 @@
 
 #include "formats/images/qcow2/chunk_encoder.hpp"
 #include "formats/images/qcow2/size_estimate.hpp"
+#include "formats/images/vmdk/size_estimate.hpp"
 #include "formats/images/zst/label.hpp"
 #include "formats/images/zst/target.hpp"
 #include "io/buffer_pool.hpp"
@@ -65,6 +66,7 @@ std::uint64_t file_bytes(const StoredForm& form, std::uint64_t size, std::uint64
     const std::uint64_t zeros = form.zeros_in_a_byte == 0 ? 0 : size / form.zeros_in_a_byte;
     return zst_bytes(size, content) + zeros;
   }
+  if (form.format == Format::vmdk) return vmdk::stream_bytes(size, content, tables);
   if (form.create.preallocation == qcow2::Preallocation::metadata) {
     // Every cluster has its place and is counted; where nothing is, the file has a hole.
     const std::uint64_t unit = unit_of(form);
@@ -74,7 +76,16 @@ std::uint64_t file_bytes(const StoredForm& form, std::uint64_t size, std::uint64
   return qcow2::image_bytes(form.create, size, content, tables);
 }
 
+// Of the guest, that one table describes; 0: there are no tables, or their size is known.
+std::uint64_t bytes_per_table(const StoredForm& form) {
+  if (form.format == Format::vmdk) return vmdk::StreamTarget::table_covers;
+  return form.format == Format::qcow2 ? form.create.geometry.guest_bytes_per_l2() : 0;
+}
+
 std::uint64_t all_tables(const StoredForm& form, std::uint64_t size) {
+  if (form.format == Format::vmdk) {
+    return io::align_up(size, bytes_per_table(form)) / bytes_per_table(form);
+  }
   return form.create.geometry.l1_entries_for(qcow2::virtual_size_for(size));
 }
 
@@ -97,6 +108,18 @@ std::vector<std::uint64_t> sample_offsets(io::Source& source, const StoredForm& 
     before += here;
   });
   return offsets;
+}
+
+// Of a unit.
+std::uint64_t largest_stored(const StoredForm& form) {
+  const std::uint64_t unit = unit_of(form);
+  return form.format == Format::vmdk ? vmdk::grain_bytes_in_file(unit) : unit;
+}
+
+// What `content` bytes of data take that cannot be compressed.
+std::uint64_t stored_plainly(const StoredForm& form, std::uint64_t content) {
+  if (form.format != Format::vmdk) return content;
+  return io::align_up(content, unit_of(form)) / unit_of(form) * largest_stored(form);
 }
 
 class Sampler {
@@ -144,6 +167,7 @@ class Sampler {
       if (cluster.kind == qcow2::ClusterKind::stream) bytes += cluster.stream_bytes;
       if (cluster.kind == qcow2::ClusterKind::plain) bytes += content.size();
     }
+    if (form_.format == Format::vmdk && bytes > 0) return vmdk::grain_bytes_in_file(bytes);
     return bytes;
   }
 
@@ -181,8 +205,7 @@ Statistics statistics_of(const std::vector<std::uint64_t>& stored, std::uint64_t
 DataVolume data_volume(io::Source& source, const StoredForm& form) {
   DataVolume volume;
   const std::uint64_t unit = grain_of(form);
-  const std::uint64_t per_table =
-      form.format == Format::qcow2 ? form.create.geometry.guest_bytes_per_l2() : 0;
+  const std::uint64_t per_table = bytes_per_table(form);
   std::uint64_t next_table = 0;
   for_each_data_range(source, unit, [&](io::ByteRange range) {
     volume.bytes += range.length;
@@ -198,7 +221,7 @@ DataVolume data_volume(io::Source& source, const StoredForm& form) {
 Forecast forecast_for_size(std::uint64_t size, const StoredForm& form) {
   Forecast forecast;
   const std::uint64_t tables = all_tables(form, size);
-  forecast.fully_allocated = file_bytes(form, size, size, tables);
+  forecast.fully_allocated = file_bytes(form, size, stored_plainly(form, size), tables);
   forecast.least = form.preallocated ? forecast.fully_allocated : file_bytes(form, size, 0, 0);
   forecast.likely = forecast.least;
   forecast.most = forecast.least;
@@ -210,7 +233,7 @@ Forecast forecast_by_extents(io::Source& source, const StoredForm& form) {
   Forecast forecast = forecast_for_size(size, form);
   if (form.preallocated) return forecast;
   const DataVolume volume = data_volume(source, form);
-  forecast.most = file_bytes(form, size, volume.bytes, volume.tables);
+  forecast.most = file_bytes(form, size, stored_plainly(form, volume.bytes), volume.tables);
   forecast.likely = forecast.most;
   return forecast;
 }
@@ -228,8 +251,9 @@ Forecast forecast_by_samples(io::Ring& ring, io::Source& source, const StoredFor
   const std::uint64_t count = bytes / unit;
   const auto clusters = static_cast<double>(count);
   const Statistics statistics = statistics_of(stored, count);
+  const auto largest = static_cast<double>(largest_stored(form));
   const auto with = [&](double per_cluster) {
-    const double content = std::clamp(per_cluster, 0.0, static_cast<double>(unit)) * clusters;
+    const double content = std::clamp(per_cluster, 0.0, largest) * clusters;
     return file_bytes(form, size, static_cast<std::uint64_t>(content), volume.tables);
   };
   const double gain = form.format == Format::zst ? frame_gain : 0;

@@ -17,9 +17,9 @@
 namespace formats {
 
 struct StoredForm {
-  Format format = Format::raw;        // raw, qcow2 or zst
+  Format format = Format::raw;        // raw, qcow2, zst or vmdk
   qcow2::CreateOptions create;        // of qcow2
-  std::optional<qcow2::Codec> codec;  // of zst, too
+  std::optional<qcow2::Codec> codec;  // of zst and vmdk, too
   bool preallocated = false;          // zeros take space too
   // Streams that store zeros, encoded: so many of them take a byte. 0: they are as good as free.
   std::uint64_t zeros_in_a_byte = 0;

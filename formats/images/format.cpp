@@ -31,6 +31,10 @@ bool is_stream(Format format) {
          format == Format::zst;
 }
 
+bool counts_sectors(Format format) {
+  return format != Format::raw && format != Format::simg && !is_stream(format);
+}
+
 std::string_view name_of(Format format) {
   const auto* const found = std::find_if(
       names.begin(), names.end(), [format](const auto& entry) { return entry.first == format; });

@@ -30,6 +30,9 @@ enum class Format : std::uint8_t {
 // may have one.)
 [[nodiscard]] bool is_stream(Format format);
 
+// Whether the disk has whole sectors of 512 bytes, as in qcow2 and all images of other programs.
+[[nodiscard]] bool counts_sectors(Format format);
+
 // "raw", "qcow2", "gz" ...; what -f takes and what images call each other.
 [[nodiscard]] std::string_view name_of(Format format);
 [[nodiscard]] std::optional<Format> format_named(std::string_view name);

@@ -105,7 +105,7 @@ std::uint64_t create(CreateCommandOptions& o) {
   }
   if (!size) throw UsageError("create: SIZE is missing");
   const OutputPlan plan = plan_output(o.target, o.path, size, reference);
-  if (formats::is_stream(plan.format)) {
+  if (is_always_compressed(plan.format)) {
     throw UsageError(
         fmt::format("create: nothing can be written into a {} file later; use raw or qcow2",
                     formats::name_of(plan.format)));

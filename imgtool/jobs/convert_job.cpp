@@ -138,9 +138,9 @@ std::vector<std::string> ConvertJob::read_paths() const {
 void ConvertJob::check_size_for_bmap(std::uint64_t size) const {
   if (output_->disk_size(size) == size) return;
   throw io::Error(io::ErrorKind::unsupported, options_.source,
-                  fmt::format("has {} bytes, and qcow2 counts in sectors of 512, so no block map "
+                  fmt::format("has {} bytes, and {} counts in sectors of 512, so no block map "
                               "fits; make a raw or zst image, or leave out --bmap-out",
-                              size));
+                              size, formats::name_of(output_->plan().format)));
 }
 
 void ConvertJob::find_unused() {

@@ -36,6 +36,10 @@ formats::StoredForm stored_form(const OutputPlan& plan) {
     form.codec = {codec, plan.stream_level, false};
     if (plan.format == formats::Format::gz) form.zeros_in_a_byte = 1000;  // deflate: at best 1032
   }
+  if (plan.format == formats::Format::vmdk) {
+    form.create.compression = formats::qcow2::Compression::deflate;
+    form.codec = {formats::qcow2::Compression::deflate, plan.stream_level, false};
+  }
   form.preallocated = plan.preallocation == formats::qcow2::Preallocation::falloc ||
                       plan.preallocation == formats::qcow2::Preallocation::full;
   return form;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cerrno>
+#include <filesystem>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -10,6 +11,7 @@
 #include "formats/images/probe.hpp"
 #include "formats/images/qcow2/writer.hpp"
 #include "formats/images/raw_target.hpp"
+#include "formats/images/vmdk/target.hpp"
 #include "formats/images/zst/target.hpp"
 #include "imgtool/jobs/disk_space.hpp"
 #include "io/devices/system_roots.hpp"
@@ -74,7 +76,7 @@ ImageOutput::ImageOutput(io::Ring& ring, OutputPlan plan, std::optional<std::uin
 }
 
 std::uint64_t ImageOutput::disk_size(std::uint64_t size) const {
-  return plan_.format == Format::qcow2 ? formats::qcow2::virtual_size_for(size) : size;
+  return formats::counts_sectors(plan_.format) ? io::align_up(size, 512) : size;
 }
 
 void ImageOutput::start() {
@@ -98,6 +100,9 @@ std::unique_ptr<formats::ImageTarget> ImageOutput::make_stream(io::Target& pipe)
     return std::make_unique<formats::streams::StreamTarget>(ring_, pipe, std::move(encoder),
                                                             stream_options());
   }
+  if (plan_.format == Format::vmdk) {
+    return std::make_unique<formats::vmdk::StreamTarget>(ring_, pipe, vmdk_options());
+  }
   return nullptr;
 }
 
@@ -116,6 +121,15 @@ formats::streams::StreamTargetOptions ImageOutput::stream_options() const {
   return {size_, &workers_, &stop_};
 }
 
+formats::vmdk::StreamOptions ImageOutput::vmdk_options() const {
+  formats::vmdk::StreamOptions options;
+  options.size = size_;
+  options.extent_name = std::filesystem::path(plan_.path).filename().string();
+  options.level = plan_.stream_level;
+  options.workers = &workers_;
+  return options;
+}
+
 std::unique_ptr<formats::ImageTarget> ImageOutput::make_target(io::File& file) const {
   if (plan_.format == Format::raw) {
     formats::RawTargetOptions options;
@@ -132,6 +146,9 @@ std::unique_ptr<formats::ImageTarget> ImageOutput::make_target(io::File& file) c
   }
   if (plan_.format == Format::zst) {
     return std::make_unique<formats::zst::ZstTarget>(ring_, file, size_, zst_options());
+  }
+  if (plan_.format == Format::vmdk) {
+    return std::make_unique<formats::vmdk::StreamTarget>(ring_, file, vmdk_options());
   }
   formats::qcow2::WriterOptions options;
   options.create = plan_.create;

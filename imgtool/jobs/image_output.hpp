@@ -8,6 +8,7 @@
 
 #include "formats/images/image_target.hpp"
 #include "formats/images/streams/target.hpp"
+#include "formats/images/vmdk/target.hpp"
 #include "formats/images/zst/target.hpp"
 #include "imgtool/jobs/destination.hpp"
 #include "imgtool/jobs/output_plan.hpp"
@@ -29,13 +30,14 @@ class ImageOutput {
 
   [[nodiscard]] const OutputPlan& plan() const noexcept { return plan_; }
   [[nodiscard]] bool encodes() const noexcept {
-    return plan_.codec || formats::is_stream(plan_.format);
+    return plan_.codec || is_always_compressed(plan_.format);
   }
   [[nodiscard]] std::vector<std::string> disks() const { return destination_->disks(); }
   [[nodiscard]] std::vector<io::QueueLimits> queues() const { return destination_->queues(); }
   // The new file, under its partial name until publish(); null in place and for a pipe.
   [[nodiscard]] io::File* file() const { return destination_->file(); }
-  // That of the new image's disk, for `size` bytes of content: qcow2 fills the last sector up.
+  // That of the new image's disk, for `size` bytes of content: most formats fill the last sector
+  // up.
   [[nodiscard]] std::uint64_t disk_size(std::uint64_t size) const;
 
   // Makes the target; once. Throws io::Error.
@@ -70,6 +72,7 @@ class ImageOutput {
   [[nodiscard]] std::unique_ptr<formats::ImageTarget> make_stream(io::Target& pipe) const;
   [[nodiscard]] formats::zst::ZstOptions zst_options() const;
   [[nodiscard]] formats::streams::StreamTargetOptions stream_options() const;
+  [[nodiscard]] formats::vmdk::StreamOptions vmdk_options() const;
 
   io::Ring& ring_;
   const OutputPlan plan_;

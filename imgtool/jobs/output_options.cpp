@@ -46,17 +46,18 @@ OptionValue output_format_into(std::optional<Format>& format) {
 
 void new_image_options(CommandLine& line, OutputOptions& options) {
   Choices<Format> formats = plain_formats();
-  for (const Format stream : {Format::zst, Format::gz, Format::xz}) {
-    formats.emplace_back(formats::name_of(stream), stream);
+  for (const Format format : {Format::zst, Format::gz, Format::xz, Format::vmdk}) {
+    formats.emplace_back(formats::name_of(format), format);
   }
   line.option("output-format,O", choice_into(options.format, std::move(formats)),
               "format of the output (default: by its suffix, else raw)");
-  line.option("compress,c", flag_into(options.compress), "compress it; zst, gz and xz always are");
+  line.option("compress,c", flag_into(options.compress),
+              "compress it; zst, gz, xz and vmdk always are");
   line.option("codec", choice_into(options.codec, codec_names()),
               "how to compress qcow2 (default: zlib)");
   line.option(
       "level", count_into(options.level, 1, 19),
-      "how hard: 1 to 12 of zlib (default 5) and gz (6), 1 to 19 of zstd and zst (3), 1 to 9 "
+      "how hard: 1 to 12 of zlib (default 5), gz and vmdk (6), 1 to 19 of zstd and zst (3), 1 to 9 "
       "of xz (6)");
   OptionValue window;
   window.placeholder = "4K|32K";

@@ -8,9 +8,13 @@
 
 #include <fmt/format.h>
 
+#include "formats/images/deflate.hpp"
 #include "formats/images/streams/encoder.hpp"
+#include "formats/images/vmdk/target.hpp"
 #include "imgtool/jobs/output_suffix.hpp"
+#include "imgtool/terminal/human.hpp"
 #include "imgtool/terminal/usage_error.hpp"
+#include "io/error.hpp"
 
 namespace imgtool {
 namespace {
@@ -23,6 +27,8 @@ using formats::qcow2::Preallocation;
 bool switch_of(const std::string& word) {
   return chosen<bool>(word, {{"on", true}, {"off", false}, {"true", true}, {"false", false}});
 }
+
+bool can_preallocate(Format format) { return format == Format::raw || format == Format::qcow2; }
 
 // Sets what -o says, one key at a time.
 class CreationOptions {
@@ -56,19 +62,33 @@ class CreationOptions {
       options_.stated_size = parse_size(value);
       return;
     }
-    if (key == "preallocation" && !formats::is_stream(plan_.format)) {
+    if (key == "preallocation" && can_preallocate(plan_.format)) {
       plan_.preallocation = chosen<Preallocation>(value, {{"off", Preallocation::off},
                                                           {"metadata", Preallocation::metadata},
                                                           {"falloc", Preallocation::falloc},
                                                           {"full", Preallocation::full}});
       return;
     }
-    if (plan_.format != Format::qcow2) {
-      throw UsageError(
-          fmt::format("is no option of {}, which has {}", formats::name_of(plan_.format),
-                      formats::is_stream(plan_.format) ? "none" : "only preallocation"));
+    switch (plan_.format) {
+      case Format::qcow2:
+        set_qcow2(key, value);
+        break;
+      case Format::vmdk:
+        set_vmdk(key, value);
+        break;
+      default:
+        refuse_key(takes_space ? "only preallocation" : "none");
     }
-    set_qcow2(key, value);
+  }
+
+  [[noreturn]] void refuse_key(std::string_view keys) const {
+    throw UsageError(
+        fmt::format("is no option of {}, which has {}", formats::name_of(plan_.format), keys));
+  }
+
+  void set_vmdk(const std::string& key, const std::string& value) {
+    if (key != "subformat") refuse_key("only subformat");
+    if (value != "streamOptimized") throw UsageError("only streamOptimized is written here");
   }
 
   void set_qcow2(const std::string& key, const std::string& value) {
@@ -115,13 +135,13 @@ struct StreamKind {
   int highest_level;
 };
 
-constexpr std::array<StreamKind, 3> streams = {{
+constexpr std::array<StreamKind, 4> streams = {{
     {Format::zst, Compression::zstd, "zstd", 3, 19},
     {Format::gz, Compression::deflate, "zlib", 6, formats::streams::highest_gzip_level},
     {Format::xz, std::nullopt, "lzma", 6, formats::streams::highest_xz_level},
+    {Format::vmdk, Compression::deflate, "zlib", 6, formats::highest_deflate_level},
 }};
 
-// A stream is compressed, whether -c says so or not.
 void plan_stream(const OutputOptions& options, OutputPlan& plan) {
   const StreamKind& kind = *std::ranges::find(streams, plan.format, &StreamKind::format);
   const auto name = formats::name_of(plan.format);
@@ -138,7 +158,7 @@ void plan_stream(const OutputOptions& options, OutputPlan& plan) {
 }
 
 void plan_compression(const OutputOptions& options, OutputPlan& plan) {
-  if (formats::is_stream(plan.format)) {
+  if (is_always_compressed(plan.format)) {
     plan_stream(options, plan);
     return;
   }
@@ -167,6 +187,42 @@ void plan_compression(const OutputOptions& options, OutputPlan& plan) {
   plan.codec = codec;
 }
 
+// Of a disk, in bytes.
+std::uint64_t largest_disk_of(Format format) {
+  switch (format) {
+    case Format::vmdk:
+      return formats::vmdk::largest_disk;
+    default:
+      return ~std::uint64_t{0};
+  }
+}
+
+void check_standard_output(const OutputOptions& options, const OutputPlan& plan,
+                           std::optional<std::uint64_t> size) {
+  if (plan.path != "-") return;
+  const bool in_order = plan.format == Format::raw || formats::is_stream(plan.format) ||
+                        plan.format == Format::vmdk;
+  if (!in_order || options.existing) {
+    throw UsageError(
+        "only a new raw, zst, gz, xz or vmdk image can go to standard output; what stands first in "
+        "others is known last, so that they need a file");
+  }
+  if (plan.format == Format::vmdk && !size) {
+    throw UsageError(
+        "a vmdk image on standard output begins with its size, which this source does not tell; "
+        "write it to a file");
+  }
+}
+
+// Before anything is opened for writing.
+void refuse_too_large(const OutputPlan& plan, std::optional<std::uint64_t> size) {
+  const std::uint64_t most = largest_disk_of(plan.format);
+  if (size.value_or(0) <= most) return;
+  throw io::Error::refusal(plan.path,
+                           fmt::format("{} images end at {}, and the disk has {} bytes",
+                                       formats::name_of(plan.format), human_size(most), *size));
+}
+
 void check_agreement(const OutputOptions& options, const OutputPlan& plan,
                      std::optional<std::uint64_t> size) {
   if (plan.codec && plan.preallocation != Preallocation::off) {
@@ -181,12 +237,8 @@ void check_agreement(const OutputOptions& options, const OutputPlan& plan,
   if (options.target_is_zero && !options.existing) {
     throw UsageError("--target-is-zero needs -n");
   }
-  const bool goes_to_a_pipe = plan.format == Format::raw || formats::is_stream(plan.format);
-  if (plan.path == "-" && (!goes_to_a_pipe || options.existing)) {
-    throw UsageError(
-        "only a new raw, zst, gz or xz image can go to standard output; what is written first in "
-        "others is known last, so that they need a file");
-  }
+  check_standard_output(options, plan, size);
+  refuse_too_large(plan, size);
   if (options.existing && (!options.creation.empty() || plan.codec)) {
     throw UsageError("-n: the target is there already, so -o and -c have nothing to say");
   }
@@ -195,7 +247,7 @@ void check_agreement(const OutputOptions& options, const OutputPlan& plan,
 // -S, as far as the format has what it speaks of.
 void plan_holes(const OutputOptions& options, OutputPlan& plan) {
   if (!options.smallest_hole) return;
-  if (*options.smallest_hole == 0 && !plan.codec && !formats::is_stream(plan.format) &&
+  if (*options.smallest_hole == 0 && can_preallocate(plan.format) && !plan.codec &&
       !plan.existing) {
     plan.preallocation = Preallocation::full;
   } else if (*options.smallest_hole != 0 && plan.format == Format::raw && !plan.existing) {
@@ -233,6 +285,10 @@ Draft understand(const OutputOptions& options, const std::string& path) {
 }
 
 }  // namespace
+
+bool is_always_compressed(Format format) {
+  return std::ranges::find(streams, format, &StreamKind::format) != streams.end();
+}
 
 std::optional<BackingChoice> backing_choice(const OutputOptions& options, const std::string& path) {
   const OutputOptions understood = understand(options, path).options;

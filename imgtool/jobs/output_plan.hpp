@@ -14,13 +14,16 @@
 
 namespace imgtool {
 
+// Streams, and VMDK's, are compressed whether -c says so or not.
+[[nodiscard]] bool is_always_compressed(formats::Format format);
+
 struct OutputPlan {
   std::string path;
   formats::Format format = formats::Format::raw;
   bool format_stated = false;                  // by -O, not by a name
   formats::qcow2::CreateOptions create;        // of qcow2
   std::optional<formats::qcow2::Codec> codec;  // of qcow2; nothing: not compressed
-  int stream_level = 3;                        // of zst, gz and xz
+  int stream_level = 3;                        // of what is always compressed
   formats::qcow2::Preallocation preallocation = formats::qcow2::Preallocation::off;
   std::uint64_t smallest_hole = 4 * io::KiB;  // of raw, in bytes
   bool existing = false;

@@ -20,7 +20,7 @@ struct Promise {
   std::string_view qemu;     // qemu-img's name of the format
 };
 
-constexpr std::array<Promise, 19> not_written = {{
+constexpr std::array<Promise, 18> not_written = {{
     {".tar.gz", "a tar archive", {}, {}},
     {".tar.xz", "a tar archive", {}, {}},
     {".tgz", "a tar archive", {}, {}},
@@ -33,7 +33,6 @@ constexpr std::array<Promise, 19> not_written = {{
     {".rar", "RAR", {}, {}},
     {".tar", "a tar archive", {}, {}},
     {".ova", "an appliance (OVA)", {}, {}},
-    {".vmdk", "a VMware disk", {}, "vmdk"},
     {".vhd", "a Virtual PC disk", {}, "vpc"},
     {".vhdx", "a Hyper-V disk", {}, "vhdx"},
     {".vdi", "a VirtualBox disk", {}, "vdi"},
@@ -66,6 +65,7 @@ Format format_by_suffix(const std::string& path, Format otherwise) {
   if (ends_with_any_case(path, ".gz") && !ends_with_any_case(path, ".tar.gz")) return Format::gz;
   if (ends_with_any_case(path, ".xz") && !ends_with_any_case(path, ".tar.xz")) return Format::xz;
   if (path.ends_with(".qcow2") || path.ends_with(".qcow")) return Format::qcow2;
+  if (ends_with_any_case(path, ".vmdk")) return Format::vmdk;
   for (const Promise& promise : not_written) {
     if (!ends_with_any_case(path, promise.suffix)) continue;
     throw io::Error::refusal(

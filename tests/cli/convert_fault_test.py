@@ -55,7 +55,7 @@ class Faults(ConvertTestCase):
             ["-O", "qcow2", "-F", "raw"],
             ["--target-is-zero"],
             ["-S", "3000"],
-            ["-O", "vmdk"],
+            ["-O", "qed"],
             ["--threads", "0"],
         ]
         for options in wrong:

@@ -49,16 +49,18 @@ class Judge:
                 self._known[key] = answer
         return self._known[key]
 
-    def disk(self, data, snapshot=None):
+    def disk(self, data, snapshot=None, kind="qcow2"):
         """The content of the disk that the image holds, or held; None where qemu cannot read it."""
-        options = [] if snapshot is None else ["-l", f"snapshot.name={snapshot}"]
-        return self._ask(("disk", snapshot), data, lambda path: self._convert(path, options))
+        options = ["-f", kind]
+        if snapshot is not None:
+            options += ["-l", f"snapshot.name={snapshot}"]
+        return self._ask(("disk", *options), data, lambda path: self._convert(path, options))
 
     @staticmethod
     def _convert(path, options):
         raw = pathlib.Path(f"{path}.raw")
-        done = subprocess.run(["qemu-img", "convert", "-f", "qcow2", "-O", "raw", *options, path,
-                               raw], capture_output=True, check=False)
+        done = subprocess.run(["qemu-img", "convert", *options, "-O", "raw", path, raw],
+                              capture_output=True, check=False)
         return raw.read_bytes() if done.returncode == 0 else None
 
     def snapshots(self, data):

@@ -99,6 +99,22 @@ class ConvertToZst(NewFile):
         return done.returncode == 0 and done.stdout == self.disk
 
 
+class ConvertToVmdk(NewFile):
+    name = "convert vmdk"
+    command = ("convert",)
+    out = "out.vmdk"
+    options = ("--threads=2",)
+    kind = "vmdk"
+
+    def make(self):
+        self.make_raw_source()
+
+    def is_right(self, data):
+        found = self.judge.disk(data, kind=self.kind)
+        return found is not None and found[:len(self.disk)] == self.disk and \
+            not any(found[len(self.disk):])
+
+
 class ConvertWithoutRenameat2(ConvertToZst):
     """The file system cannot rename without replacing, so a link does it."""
     name = "convert, by a link"

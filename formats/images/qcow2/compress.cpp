@@ -4,33 +4,18 @@
 #include <memory>
 #include <new>
 
-#include <libdeflate.h>
 #include <zlib.h>
 #include <zstd.h>
+
+#include "formats/images/deflate.hpp"
 
 namespace formats::qcow2 {
 namespace {
 
 // Contexts are made once per thread and level: making one costs more than a small cluster.
-struct FreeDeflateCompressor {
-  void operator()(libdeflate_compressor* context) const { libdeflate_free_compressor(context); }
-};
 struct FreeZstdCompressor {
   void operator()(ZSTD_CCtx* context) const { ZSTD_freeCCtx(context); }
 };
-
-std::size_t deflate_cluster(int level, std::span<const std::byte> cluster,
-                            std::span<std::byte> out) {
-  thread_local std::unique_ptr<libdeflate_compressor, FreeDeflateCompressor> context;
-  thread_local int context_level = 0;
-  if (context_level != level) {
-    context.reset(libdeflate_alloc_compressor(level));
-    if (!context) throw std::bad_alloc();
-    context_level = level;
-  }
-  return libdeflate_deflate_compress(context.get(), cluster.data(), cluster.size(), out.data(),
-                                     out.size());
-}
 
 // As qemu does it, for readers that allow no larger window. libdeflate has no such choice.
 class SmallWindow {
@@ -84,7 +69,7 @@ int default_level(Compression type) { return type == Compression::zstd ? 3 : 4; 
 
 int highest_level(const Codec& codec) {
   if (codec.type == Compression::zstd) return 19;
-  return codec.small_window ? 9 : 12;
+  return codec.small_window ? 9 : highest_deflate_level;
 }
 
 std::size_t compress(const Codec& codec, std::span<const std::byte> cluster,
@@ -92,7 +77,7 @@ std::size_t compress(const Codec& codec, std::span<const std::byte> cluster,
   assert(codec.level >= 1 && codec.level <= highest_level(codec));
   if (codec.type == Compression::zstd) return compress_zstd(codec.level, cluster, out);
   if (codec.small_window) return deflate_small_window(codec.level, cluster, out);
-  return deflate_cluster(codec.level, cluster, out);
+  return deflate_block(codec.level, cluster, out);
 }
 
 }  // namespace formats::qcow2

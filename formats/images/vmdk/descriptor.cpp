@@ -6,6 +6,10 @@
 #include <charconv>
 #include <limits>
 
+#include <fmt/format.h>
+
+#include "formats/bytes/big_endian.hpp"
+
 namespace formats::vmdk {
 namespace {
 
@@ -66,6 +70,14 @@ void set_field(Descriptor& descriptor, std::string_view key, std::string_view va
   if (name == "parentfilenamehint") descriptor.parent = value;
 }
 
+// What is longer than a file name may be is none.
+bool can_be_quoted(std::string_view name) {
+  constexpr std::size_t longest_name = 255;
+  const auto breaks = [](unsigned char c) { return c < ' ' || c == '"' || c == 0x7f; };
+  return !name.empty() && name.size() <= longest_name &&
+         std::none_of(name.begin(), name.end(), breaks);
+}
+
 }  // namespace
 
 Descriptor parse_descriptor(std::string_view text) {
@@ -82,6 +94,42 @@ Descriptor parse_descriptor(std::string_view text) {
               without_quotes(trimmed(line.substr(equals + 1))));
   }
   return descriptor;
+}
+
+std::string stream_descriptor(std::uint64_t sectors, std::string_view file_name, const Uuid& id) {
+  constexpr std::uint64_t heads = 255;
+  constexpr std::uint64_t sectors_in_track = 63;
+  constexpr std::uint64_t most_cylinders = 65535;
+  constexpr std::uint64_t in_cylinder = heads * sectors_in_track;
+  const std::uint64_t cylinders = std::min(sectors / in_cylinder + 1, most_cylinders);
+  const std::span<const std::byte> bytes(id);
+  // The highest number of all stands for no parent, the next one for a long ID.
+  const std::uint32_t short_id = load_big_endian<std::uint32_t>(bytes, 12) % 0xfffffffe;
+  return fmt::format(
+      "# Disk DescriptorFile\n"
+      "version=1\n"
+      "encoding=\"UTF-8\"\n"
+      "CID={:08x}\n"
+      "parentCID={:08x}\n"
+      "createType=\"streamOptimized\"\n"
+      "\n"
+      "# Extent description\n"
+      "RDONLY {} SPARSE \"{}\"\n"
+      "\n"
+      "# The Disk Data Base\n"
+      "#DDB\n"
+      "\n"
+      "ddb.adapterType = \"lsilogic\"\n"
+      "ddb.geometry.cylinders = \"{}\"\n"
+      "ddb.geometry.heads = \"{}\"\n"
+      "ddb.geometry.sectors = \"{}\"\n"
+      "ddb.longContentID = \"{:016x}{:08x}{:08x}\"\n"
+      "ddb.toolsInstallType = \"4\"\n"
+      "ddb.toolsVersion = \"2147483647\"\n"
+      "ddb.virtualHWVersion = \"4\"\n",
+      short_id, no_parent, sectors, can_be_quoted(file_name) ? file_name : "disk.vmdk", cylinders,
+      heads, sectors_in_track, load_big_endian<std::uint64_t>(bytes, 0),
+      load_big_endian<std::uint32_t>(bytes, 8), short_id);
 }
 
 }  // namespace formats::vmdk

@@ -37,6 +37,7 @@ constexpr std::size_t descriptor = 28;
 constexpr std::size_t descriptor_length = 36;
 constexpr std::size_t entries = 44;
 constexpr std::size_t directory = 56;
+constexpr std::size_t overhead = 64;
 constexpr std::size_t unclean = 72;
 constexpr std::size_t newline_test = 73;
 constexpr std::size_t compression = 77;
@@ -196,6 +197,29 @@ bool has_magic(std::span<const std::byte> start) {
 Header parse_header(std::span<const std::byte> bytes, std::uint64_t offset,
                     const std::string& path) {
   return Parser(bytes, offset, path).parse();
+}
+
+std::vector<std::byte> to_bytes(const Header& header, std::uint64_t overhead) {
+  std::vector<std::byte> bytes(header_bytes);
+  const std::span<std::byte> all(bytes);
+  std::uint32_t flags = flag::newline_test;
+  if (header.zero_grains) flags |= flag::zero_grains;
+  if (header.compressed) flags |= flag::compressed;
+  if (header.markers) flags |= flag::markers;
+  std::memcpy(all.data(), magic.data(), magic.size());
+  store_little_endian(all, at::version, header.version);
+  store_little_endian(all, at::flags, flags);
+  store_little_endian(all, at::capacity, header.capacity);
+  store_little_endian(all, at::grain, header.grain);
+  store_little_endian(all, at::descriptor, header.descriptor);
+  store_little_endian(all, at::descriptor_length, header.descriptor_length);
+  store_little_endian(all, at::entries, header.entries);
+  store_little_endian(all, at::directory, header.directory);
+  store_little_endian(all, at::overhead, overhead);
+  bytes[at::unclean] = static_cast<std::byte>(header.unclean);
+  std::memcpy(all.data() + at::newline_test, newline_bytes.data(), newline_bytes.size());
+  if (header.compressed) store_little_endian(all, at::compression, deflate);
+  return bytes;
 }
 
 Layout read_layout(const io::File& file) {

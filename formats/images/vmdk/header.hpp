@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "formats/images/block_facts.hpp"
 #include "formats/images/vmdk/descriptor.hpp"
@@ -50,6 +51,9 @@ struct Header {
 // `bytes` are those at `offset` of the file, header_bytes unless it ends before. Throws Error.
 [[nodiscard]] Header parse_header(std::span<const std::byte> bytes, std::uint64_t offset,
                                   const std::string& path);
+
+// The header as it stands in a file whose grains begin behind `overhead` sectors: header_bytes.
+[[nodiscard]] std::vector<std::byte> to_bytes(const Header& header, std::uint64_t overhead);
 
 struct Layout {
   Header header;  // with the directory's place

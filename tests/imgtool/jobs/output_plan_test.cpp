@@ -41,7 +41,7 @@ TEST(OutputPlan, TheSuffixDecidesUnlessTheFormatIsStated) {
 }
 
 TEST(OutputPlan, ASuffixThatIsKnownAndNotWrittenIsRefused) {
-  for (const char* name : {"a.tar.gz", "a.tar.xz", "a.zip", "a.vmdk", "A.VHDX", "a.vdi", "a.tar"}) {
+  for (const char* name : {"a.tar.gz", "a.tar.xz", "a.zip", "a.qed", "A.VHDX", "a.vdi", "a.tar"}) {
     OutputOptions compress;
     compress.default_format = Format::qcow2;
     for (const OutputOptions& options : {OutputOptions(), compress}) {
