@@ -22,10 +22,26 @@ constexpr unsigned sample_lanes = 8;
 // What a sample is; of raw images too, whose options have the default cluster size.
 std::uint64_t unit_of(const StoredForm& form) { return form.create.geometry.cluster_size(); }
 
+bool is_fixed(const StoredForm& form) {
+  return form.format == Format::raw || (form.format == Format::vpc && !form.block_layout);
+}
+
 // What is stored or left out as a whole.
-std::uint64_t grain_of(const StoredForm& form) {
+std::uint64_t grain_of(const StoredForm& form, std::uint64_t size) {
   if (form.format == Format::zst) return 1;
-  return form.format == Format::raw ? form.hole_grain : unit_of(form);
+  if (form.block_layout) return form.block_layout(size)->block_size();
+  return is_fixed(form) ? form.hole_grain : unit_of(form);
+}
+
+// Of an image with so many bytes of content in its blocks.
+std::uint64_t block_image_bytes(const StoredForm& form, std::uint64_t size, std::uint64_t content) {
+  const auto layout = form.block_layout(size);
+  const std::uint64_t all = io::align_up(size, layout->block_size());
+  const std::uint64_t stored = io::align_up(std::min(content, all), layout->block_size());
+  for (std::uint64_t at = 0; at < stored; at += layout->block_size()) {
+    (void)layout->place(at / layout->block_size());
+  }
+  return layout->file_bytes();
 }
 
 // Frames are longer than samples and compress better, by less than this.
@@ -61,6 +77,8 @@ void for_each_data_range(io::Source& source, std::uint64_t unit,
 
 std::uint64_t file_bytes(const StoredForm& form, std::uint64_t size, std::uint64_t content,
                          std::uint64_t tables) {
+  if (form.block_layout) return block_image_bytes(form, size, content);
+  if (form.format == Format::vpc) return std::min(content, io::align_up(size, 512)) + 512;
   if (form.format == Format::raw) return std::min(content, size);
   if (form.format == Format::zst) {
     const std::uint64_t zeros = form.zeros_in_a_byte == 0 ? 0 : size / form.zeros_in_a_byte;
@@ -204,7 +222,7 @@ Statistics statistics_of(const std::vector<std::uint64_t>& stored, std::uint64_t
 
 DataVolume data_volume(io::Source& source, const StoredForm& form) {
   DataVolume volume;
-  const std::uint64_t unit = grain_of(form);
+  const std::uint64_t unit = grain_of(form, source.size().value());
   const std::uint64_t per_table = bytes_per_table(form);
   std::uint64_t next_table = 0;
   for_each_data_range(source, unit, [&](io::ByteRange range) {

@@ -6,8 +6,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 
+#include "formats/images/block_layout.hpp"
 #include "formats/images/format.hpp"
 #include "formats/images/qcow2/compress.hpp"
 #include "formats/images/qcow2/create_options.hpp"
@@ -17,14 +20,16 @@
 namespace formats {
 
 struct StoredForm {
-  Format format = Format::raw;        // raw, qcow2, zst or vmdk
+  Format format = Format::raw;        // raw, qcow2, zst, vmdk, vpc, vhdx or vdi
   qcow2::CreateOptions create;        // of qcow2
   std::optional<qcow2::Codec> codec;  // of zst and vmdk, too
   bool preallocated = false;          // zeros take space too
   // Streams that store zeros, encoded: so many of them take a byte. 0: they are as good as free.
   std::uint64_t zeros_in_a_byte = 0;
-  // Raw images: what is not stored is whole blocks of this.
+  // Raw and fixed images: what is not stored is whole blocks of this.
   std::uint64_t hole_grain = 4 * io::KiB;
+  // Of vpc, vhdx and vdi: that of a disk of so many bytes; none where the image is fixed.
+  std::function<std::unique_ptr<BlockLayout>(std::uint64_t size)> block_layout;
 };
 
 struct Forecast {

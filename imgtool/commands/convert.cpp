@@ -119,6 +119,7 @@ int run(CommandLine& line, ConvertCommandOptions& o) {
   if (!warning.empty()) progress.say(warning);
   for (const std::string& note : job.output().plan().notes) progress.say(note);
   if (const auto note = note_of(job.left_behind()); !note.empty()) progress.say(note);
+  if (!job.size_note().empty()) progress.say(job.size_note());
   const std::string cut_short = job.cut_short();
   if (!cut_short.empty()) progress.say(cut_short);
   const auto begin = std::chrono::steady_clock::now();

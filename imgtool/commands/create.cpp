@@ -35,7 +35,7 @@ struct CreateCommandOptions {
 void describe(CommandLine& line, CreateCommandOptions& o) {
   line.argument("FILE", o.path, "image to make");
   line.argument("SIZE", o.size_word, "of its disk (default: that of the backing file)");
-  line.option("format,f", output_format_into(o.target.format),
+  line.option("format,f", created_format_into(o.target.format),
               "format of the image (default: by its suffix, else raw)");
   o.target.takes_backing = true;
   o.target.takes_size = true;
@@ -105,6 +105,7 @@ std::uint64_t create(CreateCommandOptions& o) {
   }
   if (!size) throw UsageError("create: SIZE is missing");
   const OutputPlan plan = plan_output(o.target, o.path, size, reference);
+  size = plan.disk_size(*size);
   if (is_always_compressed(plan.format)) {
     throw UsageError(
         fmt::format("create: nothing can be written into a {} file later; use raw or qcow2",
@@ -120,7 +121,7 @@ std::uint64_t create(CreateCommandOptions& o) {
   write_zeros(*ring, output, *size, progress);
   output.finish(*size);
   progress.finish();
-  return plan.format == formats::Format::qcow2 ? formats::qcow2::virtual_size_for(*size) : *size;
+  return *size;
 }
 
 }  // namespace

@@ -69,7 +69,9 @@ Measured measure(MeasureOptions& o) {
     throw UsageError("measure: what xz makes of it is not sampled; -O gz or -O zst tell more");
   }
   const formats::StoredForm form = stored_form(plan);
-  if (!source) return of_form(formats::forecast_for_size(*size, form), plan.format);
+  if (!source) {
+    return of_form(formats::forecast_for_size(plan.disk_size(*size), form), plan.format);
+  }
   if (!source->seekable()) {
     throw io::Error(io::ErrorKind::unsupported, *o.source, "cannot be sampled: it is a stream");
   }

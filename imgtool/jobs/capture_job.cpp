@@ -345,7 +345,7 @@ void CaptureJob::copy(io::CopyObserver& observer) {
   if (stop_.load() == 0 || journal_file_) copier.flush();
   io::throw_if_stopped(stop_, options_.device);
   if (copies_.front().error) throw io::Error(*copies_.front().error);
-  if (digest) digest_ = digest_of_disk(ring_, *digest, size_, output_->disk_size(size_));
+  if (digest) digest_ = digest_of_disk(ring_, *digest, size_, output_->plan().disk_size(size_));
   if (recorder) bmap_ = recorder->take(size_);
 }
 

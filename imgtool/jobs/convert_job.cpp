@@ -45,7 +45,7 @@ ConvertJob::ConvertJob(io::Ring& ring, ConvertOptions options, const io::StopFla
   if (options_.drop_free) find_unused();
   open_output();
   if (options_.bmap) {
-    check_size_for_bmap(disk().size().value_or(0));
+    check_size_for_bmap(input().size().value_or(0));
     std::vector<std::string> others = read_paths();
     others.push_back(options_.output);
     const io::DeviceInventory inventory;
@@ -110,7 +110,7 @@ void ConvertJob::refuse_empty(std::uint64_t size) const {
 }
 
 void ConvertJob::open_output() {
-  const std::optional<std::uint64_t> size = disk().size();
+  std::optional<std::uint64_t> size = disk().size();
   std::optional<BackingReference> reference;
   if (const auto choice = backing_choice(options_.target, options_.output)) {
     formats::OpenOptions open;
@@ -122,8 +122,32 @@ void ConvertJob::open_output() {
     reference = backing_->reference();
   }
   OutputPlan plan = plan_output(options_.target, options_.output, size, reference);
+  if (size) size = pad_disk(plan, *size);
   output_ = std::make_unique<ImageOutput>(ring_, std::move(plan), size, read_paths(), workers_,
                                           backing_ ? &backing_->image() : nullptr, stop_);
+}
+
+// Gives the disk's new size.
+std::uint64_t ConvertJob::pad_disk(const OutputPlan& plan, std::uint64_t size) {
+  const bool azure_takes_it = size % io::MiB == 0;
+  const bool fixed =
+      plan.format == formats::Format::vpc && plan.vhd_kind == formats::vhd::Kind::fixed;
+  if (plan.alignment == 1) {
+    if (fixed && !azure_takes_it) {
+      size_note_ = "note: Azure takes only disks of whole MiB; -o align=1M makes this one longer";
+    }
+    return size;
+  }
+  const std::uint64_t padded = plan.disk_size(size);
+  if (padded == size) return size;
+  if (!source_.source().seekable()) {
+    throw io::Error::refusal(options_.source,
+                             "is a stream, which -o align cannot make longer; "
+                             "make a raw image of it first");
+  }
+  padded_.emplace(ring_, input(), padded, stop_);
+  size_note_ = padded_->note();
+  return padded;
 }
 
 std::vector<std::string> ConvertJob::read_paths() const {
@@ -136,7 +160,7 @@ std::vector<std::string> ConvertJob::read_paths() const {
 
 // burn would find a map of another size beside the image.
 void ConvertJob::check_size_for_bmap(std::uint64_t size) const {
-  if (output_->disk_size(size) == size) return;
+  if (output_->plan().disk_size(size) == size) return;
   throw io::Error(io::ErrorKind::unsupported, options_.source,
                   fmt::format("has {} bytes, and {} counts in sectors of 512, so no block map "
                               "fits; make a raw or zst image, or leave out --bmap-out",
@@ -154,7 +178,10 @@ io::Source& ConvertJob::disk() {
   return window_ ? static_cast<io::Source&>(*window_) : source_.source();
 }
 
-io::Source& ConvertJob::input() { return filter_ ? static_cast<io::Source&>(*filter_) : disk(); }
+io::Source& ConvertJob::input() {
+  if (padded_) return padded_->disk();
+  return filter_ ? static_cast<io::Source&>(*filter_) : disk();
+}
 
 void ConvertJob::choose_sizes() {
   TuningOptions tuning;
@@ -200,7 +227,7 @@ void ConvertJob::copy(io::CopyObserver& observer) {
                          {.digest = digest ? &*digest : nullptr});
   refuse_empty(size_);
   if (head_) cut_short_ = head_->note_of_truncation(ring_, size_, options_.source);
-  if (digest) digest_ = digest_of_disk(ring_, *digest, size_, output_->disk_size(size_));
+  if (digest) digest_ = digest_of_disk(ring_, *digest, size_, output_->plan().disk_size(size_));
   if (recorder) {
     check_size_for_bmap(size_);
     const std::string text = formats::bmap::to_text(recorder->take(size_));

@@ -10,6 +10,7 @@
 #include "imgtool/jobs/image_output.hpp"
 #include "imgtool/jobs/image_source.hpp"
 #include "imgtool/jobs/job.hpp"
+#include "imgtool/jobs/padded_disk.hpp"
 #include "imgtool/jobs/stream_head.hpp"
 #include "imgtool/jobs/unused_space.hpp"
 #include "io/copier.hpp"
@@ -54,6 +55,9 @@ class ConvertJob {
 
   [[nodiscard]] const LeftBehind& left_behind() const noexcept { return left_behind_; }
 
+  // That the image's disk is longer than the source, or had better be; or "".
+  [[nodiscard]] const std::string& size_note() const noexcept { return size_note_; }
+
   // That the source ends before its partitions do, as a note; or "". Of a stream it is known after
   // run().
   [[nodiscard]] const std::string& cut_short() const noexcept { return cut_short_; }
@@ -85,6 +89,7 @@ class ConvertJob {
   void choose_part();
   void go_on_past_damage();
   void open_output();
+  std::uint64_t pad_disk(const OutputPlan& plan, std::uint64_t size);
   // Those of all files that are read.
   [[nodiscard]] std::vector<std::string> read_paths() const;
   void find_unused();
@@ -109,6 +114,7 @@ class ConvertJob {
   std::optional<StreamHead> head_;  // of a source that is read once
   std::unique_ptr<UnusedSpace> unused_;
   std::unique_ptr<io::ZeroRanges> filter_;
+  std::optional<PaddedDisk> padded_;  // over one of them
   std::optional<BackingFile> backing_;
   std::unique_ptr<ImageOutput> output_;
   std::unique_ptr<io::OutputFile> bmap_file_;
@@ -116,6 +122,7 @@ class ConvertJob {
   std::vector<io::CopyTarget> copies_;
   std::uint64_t size_ = 0;
   LeftBehind left_behind_;
+  std::string size_note_;
   std::string cut_short_;
   std::string digest_;
   std::string remark_;

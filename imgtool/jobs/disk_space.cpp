@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "imgtool/jobs/new_blocks.hpp"
 #include "imgtool/jobs/output_path.hpp"
 #include "imgtool/terminal/human.hpp"
 
@@ -39,6 +40,11 @@ formats::StoredForm stored_form(const OutputPlan& plan) {
   if (plan.format == formats::Format::vmdk) {
     form.create.compression = formats::qcow2::Compression::deflate;
     form.codec = {formats::qcow2::Compression::deflate, plan.stream_level, false};
+  }
+  const bool fixed =
+      plan.format == formats::Format::vpc && plan.vhd_kind == formats::vhd::Kind::fixed;
+  if (has_block_table(plan.format) && !fixed) {
+    form.block_layout = [plan](std::uint64_t size) { return new_blocks(plan, size); };
   }
   form.preallocated = plan.preallocation == formats::qcow2::Preallocation::falloc ||
                       plan.preallocation == formats::qcow2::Preallocation::full;

@@ -8,12 +8,14 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include "formats/images/block_target.hpp"
 #include "formats/images/probe.hpp"
 #include "formats/images/qcow2/writer.hpp"
 #include "formats/images/raw_target.hpp"
 #include "formats/images/vmdk/target.hpp"
 #include "formats/images/zst/target.hpp"
 #include "imgtool/jobs/disk_space.hpp"
+#include "imgtool/jobs/new_blocks.hpp"
 #include "io/devices/system_roots.hpp"
 #include "io/task_group.hpp"
 
@@ -48,6 +50,15 @@ void refuse_other_content(const OutputPlan& plan) {
                              formats::name_of(found)));
 }
 
+// Whoever makes an image of an aligned size pads the disk before.
+void refuse_unaligned(const OutputPlan& plan, std::optional<std::uint64_t> size) {
+  if (plan.alignment == 1 || size.value_or(0) % plan.alignment == 0) return;
+  throw io::Error::refusal(
+      plan.path, fmt::format("the disk has {} bytes, not whole ones of -o align={}; only convert "
+                             "and create make it longer",
+                             *size, plan.alignment));
+}
+
 DestinationOptions destination_options(const OutputPlan& plan, std::optional<std::uint64_t> size) {
   DestinationOptions options;
   options.size = size;
@@ -72,11 +83,8 @@ ImageOutput::ImageOutput(io::Ring& ring, OutputPlan plan, std::optional<std::uin
       stop_(stop) {
   assert(!plan_.resume || plan_.can_be_resumed());
   refuse_other_content(plan_);
+  refuse_unaligned(plan_, size_);
   destination_ = open_destination(plan_.path, sources, destination_options(plan_, size_));
-}
-
-std::uint64_t ImageOutput::disk_size(std::uint64_t size) const {
-  return formats::counts_sectors(plan_.format) ? io::align_up(size, 512) : size;
 }
 
 void ImageOutput::start() {
@@ -149,6 +157,9 @@ std::unique_ptr<formats::ImageTarget> ImageOutput::make_target(io::File& file) c
   }
   if (plan_.format == Format::vmdk) {
     return std::make_unique<formats::vmdk::StreamTarget>(ring_, file, vmdk_options());
+  }
+  if (has_block_table(plan_.format)) {
+    return std::make_unique<formats::BlockTarget>(ring_, file, *size_, new_blocks(plan_, *size_));
   }
   formats::qcow2::WriterOptions options;
   options.create = plan_.create;

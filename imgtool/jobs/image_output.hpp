@@ -36,9 +36,6 @@ class ImageOutput {
   [[nodiscard]] std::vector<io::QueueLimits> queues() const { return destination_->queues(); }
   // The new file, under its partial name until publish(); null in place and for a pipe.
   [[nodiscard]] io::File* file() const { return destination_->file(); }
-  // That of the new image's disk, for `size` bytes of content: most formats fill the last sector
-  // up.
-  [[nodiscard]] std::uint64_t disk_size(std::uint64_t size) const;
 
   // Makes the target; once. Throws io::Error.
   void start();

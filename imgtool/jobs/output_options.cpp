@@ -1,6 +1,7 @@
 #include "imgtool/jobs/output_options.hpp"
 
 #include <algorithm>
+#include <initializer_list>
 #include <thread>
 
 namespace imgtool {
@@ -13,6 +14,12 @@ constexpr unsigned most_threads = 256;
 
 const Choices<Format>& plain_formats() {
   static const Choices<Format> names = {{"raw", Format::raw}, {"qcow2", Format::qcow2}};
+  return names;
+}
+
+Choices<Format> and_plain_ones(std::initializer_list<Format> others) {
+  Choices<Format> names = plain_formats();
+  for (const Format format : others) names.emplace_back(formats::name_of(format), format);
   return names;
 }
 
@@ -44,13 +51,16 @@ OptionValue output_format_into(std::optional<Format>& format) {
   return choice_into(format, plain_formats());
 }
 
+OptionValue created_format_into(std::optional<Format>& format) {
+  return choice_into(format, and_plain_ones({Format::vpc, Format::vhdx, Format::vdi}));
+}
+
 void new_image_options(CommandLine& line, OutputOptions& options) {
-  Choices<Format> formats = plain_formats();
-  for (const Format format : {Format::zst, Format::gz, Format::xz, Format::vmdk}) {
-    formats.emplace_back(formats::name_of(format), format);
-  }
-  line.option("output-format,O", choice_into(options.format, std::move(formats)),
-              "format of the output (default: by its suffix, else raw)");
+  line.option(
+      "output-format,O",
+      choice_into(options.format, and_plain_ones({Format::zst, Format::gz, Format::xz, Format::vmdk,
+                                                  Format::vpc, Format::vhdx, Format::vdi})),
+      "format of the output (default: by its suffix, else raw)");
   line.option("compress,c", flag_into(options.compress),
               "compress it; zst, gz, xz and vmdk always are");
   line.option("codec", choice_into(options.codec, codec_names()),

@@ -44,6 +44,8 @@ void creation_option(CommandLine& line, OutputOptions& options);
 void backing_options(CommandLine& line, OutputOptions& options);
 // raw|qcow2.
 OptionValue output_format_into(std::optional<formats::Format>& format);
+// raw, qcow2 and what else can be written into later.
+OptionValue created_format_into(std::optional<formats::Format>& format);
 // For --threads. Sets `threads` to one per core, which holds unless the user says otherwise.
 OptionValue threads_into(unsigned& threads);
 

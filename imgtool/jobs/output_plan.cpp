@@ -10,6 +10,9 @@
 
 #include "formats/images/deflate.hpp"
 #include "formats/images/streams/encoder.hpp"
+#include "formats/images/vdi/new_image.hpp"
+#include "formats/images/vhd/new_image.hpp"
+#include "formats/images/vhdx/new_image.hpp"
 #include "formats/images/vmdk/target.hpp"
 #include "imgtool/jobs/output_suffix.hpp"
 #include "imgtool/terminal/human.hpp"
@@ -47,6 +50,10 @@ class CreationOptions {
   void take_one(const std::string& pair) {
     const auto equals = pair.find('=');
     const std::string key = pair.substr(0, equals);
+    if (pair == "force_size") {  // as qemu-img takes it, and as it is mostly written
+      take_one("force_size=on");
+      return;
+    }
     if (equals == std::string::npos || key.empty()) {
       throw UsageError(fmt::format("-o: '{}' is not key=value", pair));
     }
@@ -76,6 +83,12 @@ class CreationOptions {
       case Format::vmdk:
         set_vmdk(key, value);
         break;
+      case Format::vpc:
+        set_vpc(key, value);
+        break;
+      case Format::vhdx:
+        set_vhdx(key, value);
+        break;
       default:
         refuse_key(takes_space ? "only preallocation" : "none");
     }
@@ -89,6 +102,39 @@ class CreationOptions {
   void set_vmdk(const std::string& key, const std::string& value) {
     if (key != "subformat") refuse_key("only subformat");
     if (value != "streamOptimized") throw UsageError("only streamOptimized is written here");
+  }
+
+  void set_vpc(const std::string& key, const std::string& value) {
+    using formats::vhd::Kind;
+    if (key == "subformat") {
+      plan_.vhd_kind = chosen<Kind>(value, {{"dynamic", Kind::dynamic}, {"fixed", Kind::fixed}});
+    } else if (key == "force_size") {
+      if (!switch_of(value))
+        throw UsageError("off would change the disk's size; it is always kept");
+    } else if (key == "align") {
+      plan_.alignment = parse_size(value);
+      if (!std::has_single_bit(plan_.alignment) || plan_.alignment < 512 ||
+          plan_.alignment > io::GiB) {
+        throw UsageError("has to be a power of two from 512 to 1G");
+      }
+    } else {
+      refuse_key("subformat, force_size and align");
+    }
+  }
+
+  void set_vhdx(const std::string& key, const std::string& value) {
+    if (key == "subformat") {
+      if (value != "dynamic") throw UsageError("only dynamic is written here");
+    } else if (key == "block_size") {
+      plan_.block_size = parse_size(value);
+      if (!std::has_single_bit(plan_.block_size) ||
+          plan_.block_size < formats::vhdx::smallest_new_block ||
+          plan_.block_size > formats::vhdx::largest_new_block) {
+        throw UsageError("has to be a power of two from 1M to 256M");
+      }
+    } else {
+      refuse_key("subformat and block_size");
+    }
   }
 
   void set_qcow2(const std::string& key, const std::string& value) {
@@ -166,11 +212,15 @@ void plan_compression(const OutputOptions& options, OutputPlan& plan) {
   if (!options.compress) {
     if (options.level) throw UsageError("--level needs -c");
     if (options.small_window) throw UsageError("--deflate-window needs -c");
-    if (options.codec && plan.format == Format::raw) throw UsageError("--codec needs -c");
+    if (options.codec && plan.format != Format::qcow2) throw UsageError("--codec needs -c");
     return;
   }
   if (plan.format == Format::raw) {
     throw UsageError("-c: raw images cannot be compressed; use -O qcow2, zst, gz or xz");
+  }
+  if (plan.format != Format::qcow2) {
+    throw UsageError(fmt::format("-c: {} images cannot be compressed; use -O qcow2 or vmdk",
+                                 formats::name_of(plan.format)));
   }
   Codec codec;
   codec.type = plan.create.compression;
@@ -192,6 +242,12 @@ std::uint64_t largest_disk_of(Format format) {
   switch (format) {
     case Format::vmdk:
       return formats::vmdk::largest_disk;
+    case Format::vpc:
+      return formats::vhd::largest_disk;
+    case Format::vhdx:
+      return formats::vhdx::largest_new_disk;
+    case Format::vdi:
+      return formats::vdi::largest_disk;
     default:
       return ~std::uint64_t{0};
   }
@@ -223,6 +279,20 @@ void refuse_too_large(const OutputPlan& plan, std::optional<std::uint64_t> size)
                                        formats::name_of(plan.format), human_size(most), *size));
 }
 
+// Their tables stand before the content.
+void check_tables(const OutputPlan& plan, std::optional<std::uint64_t> size) {
+  if (!has_block_table(plan.format)) return;
+  if (!size) {
+    throw UsageError(
+        fmt::format("a {} image needs a source that tells its size; make a raw image of it first",
+                    formats::name_of(plan.format)));
+  }
+  if (plan.format == Format::vhdx && plan.block_size != 0 &&
+      !formats::vhdx::fits(*size, plan.block_size)) {
+    throw UsageError("-o block_size: too small for so large a disk");
+  }
+}
+
 void check_agreement(const OutputOptions& options, const OutputPlan& plan,
                      std::optional<std::uint64_t> size) {
   if (plan.codec && plan.preallocation != Preallocation::off) {
@@ -239,6 +309,7 @@ void check_agreement(const OutputOptions& options, const OutputPlan& plan,
   }
   check_standard_output(options, plan, size);
   refuse_too_large(plan, size);
+  check_tables(plan, size);
   if (options.existing && (!options.creation.empty() || plan.codec)) {
     throw UsageError("-n: the target is there already, so -o and -c have nothing to say");
   }
@@ -288,6 +359,16 @@ Draft understand(const OutputOptions& options, const std::string& path) {
 
 bool is_always_compressed(Format format) {
   return std::ranges::find(streams, format, &StreamKind::format) != streams.end();
+}
+
+bool has_block_table(Format format) {
+  return format == Format::vpc || format == Format::vhdx || format == Format::vdi;
+}
+
+std::uint64_t OutputPlan::disk_size(std::uint64_t size) const {
+  constexpr std::uint64_t sector = 512;
+  if (!formats::counts_sectors(format)) return size;
+  return io::align_up(size, std::max(sector, alignment));
 }
 
 std::optional<BackingChoice> backing_choice(const OutputOptions& options, const std::string& path) {

@@ -10,12 +10,16 @@
 #include "formats/images/format.hpp"
 #include "formats/images/qcow2/compress.hpp"
 #include "formats/images/qcow2/create_options.hpp"
+#include "formats/images/vhd/footer.hpp"
 #include "imgtool/jobs/output_options.hpp"
 
 namespace imgtool {
 
 // Streams, and VMDK's, are compressed whether -c says so or not.
 [[nodiscard]] bool is_always_compressed(formats::Format format);
+
+// Those of formats::BlockTarget.
+[[nodiscard]] bool has_block_table(formats::Format format);
 
 struct OutputPlan {
   std::string path;
@@ -26,12 +30,18 @@ struct OutputPlan {
   int stream_level = 3;                        // of what is always compressed
   formats::qcow2::Preallocation preallocation = formats::qcow2::Preallocation::off;
   std::uint64_t smallest_hole = 4 * io::KiB;  // of raw, in bytes
+  formats::vhd::Kind vhd_kind = formats::vhd::Kind::dynamic;
+  std::uint64_t block_size = 0;  // of vhdx, in bytes; 0: what is usual for the disk's size
+  std::uint64_t alignment = 1;   // of vpc: the disk is padded to whole ones of these bytes
   bool existing = false;
   bool target_is_zero = false;
   bool force = false;
   bool resume = false;
   mode_t mode = 0666;                // of a new file, less the umask
   std::vector<std::string> notes{};  // what of the options has no effect here, a line each
+
+  // That of the image's disk, for so many bytes of content; most formats fill the last sector up.
+  [[nodiscard]] std::uint64_t disk_size(std::uint64_t size) const;
 
   // Only a raw file that has room where it is written can be gone on with by a later run.
   [[nodiscard]] bool can_be_resumed() const {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <string_view>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -20,7 +21,7 @@ struct Promise {
   std::string_view qemu;     // qemu-img's name of the format
 };
 
-constexpr std::array<Promise, 18> not_written = {{
+constexpr std::array<Promise, 15> not_written = {{
     {".tar.gz", "a tar archive", {}, {}},
     {".tar.xz", "a tar archive", {}, {}},
     {".tgz", "a tar archive", {}, {}},
@@ -33,12 +34,16 @@ constexpr std::array<Promise, 18> not_written = {{
     {".rar", "RAR", {}, {}},
     {".tar", "a tar archive", {}, {}},
     {".ova", "an appliance (OVA)", {}, {}},
-    {".vhd", "a Virtual PC disk", {}, "vpc"},
-    {".vhdx", "a Hyper-V disk", {}, "vhdx"},
-    {".vdi", "a VirtualBox disk", {}, "vdi"},
     {".qed", "a QED image", {}, "qed"},
     {".dmg", "an Apple disk image", {}, {}},
     {".simg", "an Android sparse image", {}, {}},
+}};
+
+constexpr std::array<std::pair<std::string_view, Format>, 4> of_other_programs = {{
+    {".vmdk", Format::vmdk},
+    {".vhd", Format::vpc},
+    {".vhdx", Format::vhdx},
+    {".vdi", Format::vdi},
 }};
 
 bool ends_with_any_case(std::string_view name, std::string_view suffix) {
@@ -65,7 +70,9 @@ Format format_by_suffix(const std::string& path, Format otherwise) {
   if (ends_with_any_case(path, ".gz") && !ends_with_any_case(path, ".tar.gz")) return Format::gz;
   if (ends_with_any_case(path, ".xz") && !ends_with_any_case(path, ".tar.xz")) return Format::xz;
   if (path.ends_with(".qcow2") || path.ends_with(".qcow")) return Format::qcow2;
-  if (ends_with_any_case(path, ".vmdk")) return Format::vmdk;
+  for (const auto& [suffix, format] : of_other_programs) {
+    if (ends_with_any_case(path, suffix)) return format;
+  }
   for (const Promise& promise : not_written) {
     if (!ends_with_any_case(path, promise.suffix)) continue;
     throw io::Error::refusal(

@@ -115,6 +115,25 @@ class ConvertToVmdk(NewFile):
             not any(found[len(self.disk):])
 
 
+class ConvertToVhd(ConvertToVmdk):
+    name = "convert vpc"
+    out = "out.vhd"
+    options = ()
+    kind = "vpc"
+
+
+class ConvertToVdi(ConvertToVhd):
+    name = "convert vdi"
+    out = "out.vdi"
+    kind = "vdi"
+
+
+class ConvertToVhdx(ConvertToVhd):
+    name = "convert vhdx"
+    out = "out.vhdx"
+    kind = "vhdx"
+
+
 class ConvertWithoutRenameat2(ConvertToZst):
     """The file system cannot rename without replacing, so a link does it."""
     name = "convert, by a link"

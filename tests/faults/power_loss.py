@@ -25,7 +25,8 @@ from syscall_faults import (ASKING_THE_KERNEL, ENGINES, Places, clean_up_when_to
 
 WRITING = ("burn over a file", "burn to a new file", "burn to a disk", "capture", "capture -c",
            "convert qcow2 to raw", "convert -O qcow2", "convert -c", "convert --force",
-           "convert zst", "convert vmdk", "resize, larger", "resize --shrink", "resize, after a cut", "resize raw",
+           "convert zst", "convert vmdk", "convert vpc", "convert vdi", "convert vhdx",
+           "resize, larger", "resize --shrink", "resize, after a cut", "resize raw",
            "check --repair all", "check --repair, new table", "check --repair, snapshot table",
            "snapshot -c", "snapshot -a", "snapshot -d", "bitmap --merge", "amend",
            "commit", "rebase",

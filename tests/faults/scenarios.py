@@ -9,14 +9,15 @@ from in_place import (Amend, Bitmap, Repair, RepairRebuild, RepairSnapshots, Res
                       ResizeGrowAfterCut, ResizeRaw, ResizeShrink, SnapshotApply, SnapshotCreate, SnapshotDelete)
 from new_files import (BurnNew, Capture, CaptureCompressed, ConvertFromGz, ConvertFromXz,
                        ConvertFromZst, ConvertInPlace, ConvertToQcow2, ConvertToQcow2Compressed,
-                       ConvertToRaw, ConvertToVmdk, ConvertToZst, ConvertWithoutRenameat2,
-                       ReplaceQcow2)
+                       ConvertToRaw, ConvertToVdi, ConvertToVhd, ConvertToVhdx, ConvertToVmdk,
+                       ConvertToZst, ConvertWithoutRenameat2, ReplaceQcow2)
 from reading import CompareDifferent, Hash, VerifyDifferent
 from resumable import BurnHalfDone, BurnResumable, CaptureHalfDone, CaptureResumable
 
 ALL = (BurnOver, BurnNew, BurnDisk, Capture, CaptureCompressed, ConvertToRaw, ConvertFromGz,
        ConvertFromXz, ConvertFromZst, ConvertInPlace,
        ConvertToQcow2, ConvertToQcow2Compressed, ReplaceQcow2, ConvertToZst, ConvertToVmdk,
+       ConvertToVhd, ConvertToVdi, ConvertToVhdx,
        ConvertWithoutRenameat2, ResizeGrow, ResizeShrink, ResizeGrowAfterCut, ResizeRaw, Repair,
        RepairRebuild, RepairSnapshots, SnapshotCreate, SnapshotApply, SnapshotDelete, Bitmap, Amend,
        Commit, Rebase,

@@ -7,34 +7,15 @@
 #include <fmt/format.h>
 
 #include "formats/bytes/little_endian.hpp"
+#include "formats/images/vdi/fields.hpp"
 #include "io/error.hpp"
 
 namespace formats::vdi {
 namespace {
 
-constexpr std::uint32_t magic = 0xbeda107f;
-constexpr std::uint32_t version_1_1 = 0x00010001;
-constexpr std::uint64_t sector = 512;
 constexpr std::uint32_t smallest_block = 4 * io::KiB;
 constexpr std::uint32_t largest_block = 256 * io::MiB;
 constexpr std::uint32_t largest_extra = io::MiB;
-
-// Where the fields are, in bytes from the start of the file.
-namespace at {
-constexpr std::size_t magic = 64;
-constexpr std::size_t version = 68;
-constexpr std::size_t kind = 76;
-constexpr std::size_t map_offset = 340;
-constexpr std::size_t data_offset = 344;
-constexpr std::size_t sector_size = 360;
-constexpr std::size_t virtual_size = 368;
-constexpr std::size_t block_size = 376;
-constexpr std::size_t extra = 380;
-constexpr std::size_t blocks = 384;
-constexpr std::size_t used_blocks = 388;
-constexpr std::size_t link_id = 424;
-constexpr std::size_t end_of_ids = 456;
-}  // namespace at
 
 class Parser {
  public:

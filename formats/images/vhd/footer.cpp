@@ -12,54 +12,18 @@
 #include "formats/bytes/big_endian.hpp"
 #include "formats/bytes/checksum.hpp"
 #include "formats/bytes/utf16.hpp"
+#include "formats/images/vhd/fields.hpp"
 #include "io/error.hpp"
 
 namespace formats::vhd {
 namespace {
 
-constexpr std::string_view footer_cookie = "conectix";
-constexpr std::string_view header_cookie = "cxsparse";
-constexpr std::uint32_t version_1_0 = 0x00010000;
 constexpr std::uint64_t most_table_bytes = 64 * io::MiB;
 constexpr std::uint32_t largest_block = 256 * io::MiB;
-
-// Where the fields of the footer are.
-namespace at {
-constexpr std::size_t version = 12;
-constexpr std::size_t header_offset = 16;
-constexpr std::size_t creator = 28;
-constexpr std::size_t current_size = 48;
-constexpr std::size_t cylinders = 56;
-constexpr std::size_t heads = 58;
-constexpr std::size_t sectors = 59;
-constexpr std::size_t kind = 60;
-constexpr std::size_t checksum = 64;
-constexpr std::size_t hidden = 85;  // tapdisk's
-}  // namespace at
-
-// Those of the dynamic header.
-namespace in_header {
-constexpr std::size_t table_offset = 16;
-constexpr std::size_t version = 24;
-constexpr std::size_t entries = 28;
-constexpr std::size_t block_size = 32;
-constexpr std::size_t checksum = 36;
-constexpr std::size_t parent = 64;
-constexpr std::size_t parent_bytes = 512;
-}  // namespace in_header
 
 bool begins_with(std::span<const std::byte> bytes, std::string_view cookie) {
   return bytes.size() >= cookie.size() &&
          std::memcmp(bytes.data(), cookie.data(), cookie.size()) == 0;
-}
-
-// The complement of the sum of all bytes but those of the checksum itself.
-std::uint32_t ones_complement(std::span<const std::byte> bytes, std::size_t checksum_at) {
-  std::uint32_t sum = 0;
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    if (i < checksum_at || i >= checksum_at + 4) sum += std::to_integer<std::uint32_t>(bytes[i]);
-  }
-  return ~sum;
 }
 
 // Old versions of tapdisk leave their field for hidden images out of the sum.
@@ -105,6 +69,14 @@ std::optional<FoundFooter> footer_at_end(const io::File& file) {
 }
 
 }  // namespace
+
+std::uint32_t ones_complement(std::span<const std::byte> bytes, std::size_t checksum_at) {
+  std::uint32_t sum = 0;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    if (i < checksum_at || i >= checksum_at + 4) sum += std::to_integer<std::uint32_t>(bytes[i]);
+  }
+  return ~sum;
+}
 
 std::uint64_t Footer::virtual_size() const {
   return goes_by_geometry(creator) && !largest_geometry ? geometry_size : current_size;

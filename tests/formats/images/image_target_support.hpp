@@ -33,11 +33,11 @@ struct Way {
   bool holes_as_data = false;
 };
 
+using MakeTarget = std::function<std::unique_ptr<ImageTarget>(io::Ring&, io::File&,
+                                                              std::uint64_t size, io::WorkerPool*)>;
+
 class ImageTargetTest : public io::EngineTest {
  protected:
-  using Make = std::function<std::unique_ptr<ImageTarget>(io::Ring&, io::File&, std::uint64_t size,
-                                                          io::WorkerPool*)>;
-
   static io::Extent data(std::uint64_t begin, std::uint64_t end) {
     return {io::range_between(begin, end), io::ExtentKind::data};
   }
@@ -63,7 +63,8 @@ class ImageTargetTest : public io::EngineTest {
   }
 
   // ... into a new file, and gives its path.
-  std::string write(const Make& make, const std::vector<io::Extent>& extents, const Way& way = {}) {
+  std::string write(const MakeTarget& make, const std::vector<io::Extent>& extents,
+                    const Way& way = {}) {
     const std::string path = folder_.path("image" + std::to_string(++files_));
     io::PatternSource source(ring(), extents);
     io::File file(path, O_RDWR | O_CREAT | O_EXCL);
@@ -89,7 +90,8 @@ class ImageTargetTest : public io::EngineTest {
     return found;
   }
 
-  void expect_the_same_file_every_way(const Make& make, const std::vector<io::Extent>& extents) {
+  void expect_the_same_file_every_way(const MakeTarget& make,
+                                      const std::vector<io::Extent>& extents) {
     const Bytes first = io::content_of(write(make, extents, {0, 1}));
     EXPECT_EQ(io::content_of(write(make, extents, {3, 8})), first);
     EXPECT_EQ(io::content_of(write(make, extents, {2, 3, 4})), first);

@@ -30,6 +30,10 @@ TEST(OutputPlan, TheSuffixDecidesUnlessTheFormatIsStated) {
   EXPECT_EQ(plan({}, "a.qcow2").format, Format::qcow2);
   EXPECT_EQ(plan({}, "a.zst").format, Format::zst);
   EXPECT_EQ(plan({}, "a.img").format, Format::raw);
+  EXPECT_EQ(plan({}, "a.vmdk").format, Format::vmdk);
+  EXPECT_EQ(plan({}, "A.VHDX").format, Format::vhdx);
+  EXPECT_EQ(plan({}, "a.vhd").format, Format::vpc);
+  EXPECT_EQ(plan({}, "a.vdi").format, Format::vdi);
   OutputOptions compress;
   compress.default_format = Format::qcow2;
   EXPECT_EQ(plan(compress, "a.img").format, Format::qcow2);
@@ -41,7 +45,7 @@ TEST(OutputPlan, TheSuffixDecidesUnlessTheFormatIsStated) {
 }
 
 TEST(OutputPlan, ASuffixThatIsKnownAndNotWrittenIsRefused) {
-  for (const char* name : {"a.tar.gz", "a.tar.xz", "a.zip", "a.qed", "A.VHDX", "a.vdi", "a.tar"}) {
+  for (const char* name : {"a.tar.gz", "a.tar.xz", "a.zip", "a.qed", "A.DMG", "a.simg", "a.tar"}) {
     OutputOptions compress;
     compress.default_format = Format::qcow2;
     for (const OutputOptions& options : {OutputOptions(), compress}) {
