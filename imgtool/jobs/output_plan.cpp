@@ -90,7 +90,7 @@ class CreationOptions {
         set_vhdx(key, value);
         break;
       default:
-        refuse_key(takes_space ? "only preallocation" : "none");
+        refuse_key(can_preallocate(plan_.format) ? "only preallocation" : "none");
     }
   }
 

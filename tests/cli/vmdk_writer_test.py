@@ -144,7 +144,7 @@ class Writer(ForeignOutputTestCase):
     def test_wrong_usage(self):
         self.assert_wrong_usage(["-o", "subformat=monolithicSparse"], ["-o", "cluster_size=64K"],
                                 ["--codec=zstd"], ["--level=13"], ["--deflate-window=4K"],
-                                ["-B", "base.vmdk"], ["-S", "64K"])
+                                ["-B", "base.vmdk"])
         self.assertEqual(self.imgtool("create", self.path("x.vmdk"), "1M").code, 2)
         disk = self.path("disk")
         disk.write_bytes(bytes(2 * MiB))
