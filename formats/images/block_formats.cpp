@@ -15,20 +15,25 @@
 namespace formats {
 namespace {
 
+std::optional<ParentReference> no_parent(const io::File& /*file*/) { return std::nullopt; }
+std::string no_identity(const io::File& /*file*/) { return {}; }
+
 struct BlockFormat {
   Format format;
   BlockFacts (*read_facts)(const io::File& file);
   std::unique_ptr<BlockMap> (*open_map)(const io::File& file);
+  std::optional<ParentReference> (*parent_of)(const io::File& file) = no_parent;
+  std::string (*identity_of)(const io::File& file) = no_identity;
 };
 
 constexpr auto block_formats = std::to_array<BlockFormat>({
     {Format::vdi, vdi::read_facts, vdi::open_map},
-    {Format::vpc, vhd::read_facts, vhd::open_map},
-    {Format::vhdx, vhdx::read_facts, vhdx::open_map},
-    {Format::qed, qed::read_facts, qed::open_map},
-    {Format::qcow, qcow1::read_facts, qcow1::open_map},
+    {Format::vpc, vhd::read_facts, vhd::open_map, vhd::parent_of, vhd::identity_of},
+    {Format::vhdx, vhdx::read_facts, vhdx::open_map, vhdx::parent_of, vhdx::identity_of},
+    {Format::qed, qed::read_facts, qed::open_map, qed::parent_of},
+    {Format::qcow, qcow1::read_facts, qcow1::open_map, qcow1::parent_of},
     {Format::parallels, parallels::read_facts, parallels::open_map},
-    {Format::vmdk, vmdk::read_facts, vmdk::open_map},
+    {Format::vmdk, vmdk::read_facts, vmdk::open_map, vmdk::parent_of, vmdk::identity_of},
 });
 
 const BlockFormat* find(Format format) {
@@ -48,6 +53,14 @@ BlockFacts read_block_facts(const io::File& file, Format format) {
 
 std::unique_ptr<BlockMap> open_block_map(const io::File& file, Format format) {
   return find(format)->open_map(file);
+}
+
+std::optional<ParentReference> parent_of(const io::File& file, Format format) {
+  return find(format)->parent_of(file);
+}
+
+std::string identity_of(const io::File& file, Format format) {
+  return find(format)->identity_of(file);
 }
 
 }  // namespace formats

@@ -21,13 +21,15 @@ constexpr std::uint64_t largest_unit = 2 * io::MiB;  // as qcow2's
 }  // namespace
 
 BlockImage::BlockImage(io::Ring& ring, Format format, std::unique_ptr<io::File> file,
-                       std::unique_ptr<BlockMap> map, bool direct, io::WorkerPool* workers)
+                       std::unique_ptr<BlockMap> map, bool direct, io::WorkerPool* workers,
+                       ImageBelow below)
     : ring_(ring),
       workers_(workers),
       format_(format),
       file_(std::move(file)),
       map_(std::move(map)),
       stored_(ring, *file_, file_->size(), false),
+      below_(std::move(below)),
       decode_([this](const PackedBlock& block, std::span<const std::byte> stream) {
         decode(block, stream);
       }) {
@@ -41,6 +43,15 @@ BlockImage::BlockImage(io::Ring& ring, Format format, std::unique_ptr<io::File> 
 std::uint64_t BlockImage::cluster_size() const {
   const std::uint64_t size = map_->block_size();
   return std::has_single_bit(size) && size <= largest_unit ? size : 1;
+}
+
+std::vector<const io::File*> BlockImage::files() const {
+  std::vector<const io::File*> all = {file_.get()};
+  if (below_.image) {
+    const auto more = below_.image->files();
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
 }
 
 // --- where things are -----------------------------------------------------------------------
@@ -65,9 +76,19 @@ io::Extent BlockImage::find_extent(std::uint64_t offset) {
   return extent;
 }
 
+bool BlockImage::ends_here(const BlockRun& run) const {
+  return below_.image == nullptr || below_.offset + run.guest >= below_.image->size().value();
+}
+
 io::Extent BlockImage::extent_of(const BlockRun& run) {
   io::Extent extent{{run.guest, run.length}, io::ExtentKind::data};
-  if (run.kind == BlockKind::absent) extent.kind = io::ExtentKind::hole;
+  if (run.kind == BlockKind::absent && ends_here(run)) {
+    extent.kind = io::ExtentKind::hole;
+  } else if (run.kind == BlockKind::absent) {
+    const io::Extent inner = below_.image->extent_at(below_.offset + run.guest);
+    extent.kind = inner.kind;
+    extent.range.length = std::min(run.length, inner.range.length);
+  }
   if (run.kind == BlockKind::zero) extent.kind = io::ExtentKind::zero;
   if (run.kind == BlockKind::plain && run.length > longest_unasked && run.host < *stored_.size()) {
     const io::Extent inner = stored_.extent_at(run.host);
@@ -79,12 +100,19 @@ io::Extent BlockImage::extent_of(const BlockRun& run) {
 
 Placement BlockImage::placement_at(std::uint64_t offset) {
   const BlockRun run = map_->run_at(offset, map_->guest_size() - offset);
+  if (run.kind == BlockKind::absent && !ends_here(run)) {
+    Placement placement = below_.image->placement_at(below_.offset + offset);
+    placement.range = {offset, std::min(run.length, placement.range.length)};
+    ++placement.depth;
+    return placement;
+  }
   const io::Extent extent = extent_of(run);
   Placement placement;
   placement.range = extent.range;
   placement.present = run.kind != BlockKind::absent;
-  placement.zero = extent.reads_as_zero();
-  placement.data = !placement.zero;
+  const bool unknown = run.kind == BlockKind::absent && below_.left_out;
+  placement.zero = extent.reads_as_zero() && !unknown;
+  placement.data = !extent.reads_as_zero();
   placement.compressed = run.kind == BlockKind::deflate;
   if (run.kind == BlockKind::plain) placement.offset = run.host;
   return placement;
@@ -108,6 +136,11 @@ ReadPlan BlockImage::plan_read(io::ByteRange range, io::Buffer buffer) {
     const io::Buffer out = buffer.subspan(done, run.length);
     switch (run.kind) {
       case BlockKind::absent:
+        if (!ends_here(run)) {
+          plan.add(*below_.image, {below_.offset + run.guest, run.length}, out);
+          break;
+        }
+        [[fallthrough]];
       case BlockKind::zero:
         std::memset(out.bytes.data(), 0, out.bytes.size());
         break;

@@ -34,12 +34,12 @@ struct Signature {
 
 constexpr auto signatures = std::to_array<Signature>({
     {0, "KDMV"sv, {"a VMware disk image (VMDK)", from_file, true}},
-    {0, "COWD"sv, {"a VMware disk image (COWD)", by_qemu_img}},
+    {0, "COWD"sv, {"a VMware disk image (COWD)", from_file, true}},
     {0,
      "# Disk DescriptorFile"sv,
-     {"the descriptor of a VMware disk image, which names the files with its content",
-      by_qemu_img}},
-    {0, "\xbe\xba\xfe\xca\0\0\0\0"sv, {"a VMware disk image (seSparse)", by_qemu_img}},
+     {"the descriptor of a VMware disk image, which names the files with its content", from_file,
+      true}},
+    {0, "\xbe\xba\xfe\xca\0\0\0\0"sv, {"a VMware disk image (seSparse)", from_file, true}},
     {64, "\x7f\x10\xda\xbe"sv, {"a VirtualBox disk image (VDI)", from_file, true}},
     {0, "conectix"sv, {"a Hyper-V disk image (VHD)", from_file, true}},
     {0, "vhdxfile"sv, {"a Hyper-V disk image (VHDX)", from_file, true}},

@@ -1,5 +1,6 @@
 #include "formats/images/image.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include <fcntl.h>
@@ -8,11 +9,14 @@
 #include "formats/images/block_formats.hpp"
 #include "formats/images/block_image.hpp"
 #include "formats/images/foreign.hpp"
+#include "formats/images/joined_image.hpp"
 #include "formats/images/qcow2/reader.hpp"
 #include "formats/images/raw.hpp"
 #include "formats/images/reference.hpp"
 #include "formats/images/simg/image.hpp"
 #include "formats/images/streams/stream_image.hpp"
+#include "formats/images/vmdk/header.hpp"
+#include "formats/images/vmdk/map.hpp"
 #include "formats/images/zst/image.hpp"
 #include "formats/images/zst/label.hpp"
 #include "io/buffer_pool.hpp"
@@ -56,9 +60,7 @@ class Opener {
     }
     if (is_stream(opened.format)) return open_file_stream(std::move(opened));
     if (is_block_format(opened.format)) return open_blocks(std::move(opened), page_cache);
-    const bool past_cache = page_cache == PageCache::bypassed ||
-                            (page_cache == PageCache::used_if_warm && !opened.file.mostly_cached());
-    return std::make_unique<RawImage>(ring_, std::move(opened.file), past_cache);
+    return open_raw(std::move(opened.file), page_cache);
   }
 
   std::unique_ptr<Image> open_qcow2(io::File file, const std::string& snapshot,
@@ -80,11 +82,150 @@ class Opener {
   }
 
   std::unique_ptr<Image> open_blocks(FormattedFile opened, PageCache page_cache) {
+    ImageBelow below = open_below(opened);
+    if (opened.format == Format::vmdk && vmdk::is_descriptor(opened.file)) {
+      return open_parts(std::move(opened.file), below, page_cache);
+    }
     auto file = std::make_unique<io::File>(std::move(opened.file));
     auto map = open_block_map(*file, opened.format);
+    return over_blocks(opened.format, std::move(file), std::move(map), page_cache,
+                       std::move(below));
+  }
+
+  std::unique_ptr<Image> over_blocks(Format format, std::unique_ptr<io::File> file,
+                                     std::unique_ptr<BlockMap> map, PageCache page_cache,
+                                     ImageBelow below) {
     const bool direct = page_cache != PageCache::used && !file->mostly_cached();
-    return std::make_unique<BlockImage>(ring_, opened.format, std::move(file), std::move(map),
-                                        direct, options_.workers);
+    return std::make_unique<BlockImage>(ring_, format, std::move(file), std::move(map), direct,
+                                        options_.workers, std::move(below));
+  }
+
+  // What the image lies over, if it lies over anything.
+  ImageBelow open_below(const FormattedFile& above) {
+    const auto parent = parent_of(above.file, above.format);
+    if (!parent) return {};
+    const std::string& from = above.file.path();
+    if (!options_.follow_references) {
+      if (options_.layout_only) return {.left_out = true};
+      throw io::Error::refusal(from, fmt::format("needs its parent '{}'; give --follow-references "
+                                                 "to open it",
+                                                 parent->name));
+    }
+    FormattedFile next = open_parent(from, *parent);
+    if (!parent->identities.empty()) check_identity(from, *parent, next);
+    ImageBelow below{open_as(std::move(next), {}, PageCache::used)};
+    chain_.leave();
+    return below;
+  }
+
+  FormattedFile open_parent(const std::string& from, const ParentReference& parent) {
+    if (!parent.beside) {
+      const auto stated = parent.format ? name_of(*parent.format) : std::string_view();
+      return chain_.open_next(from, parent.name, std::string(stated));
+    }
+    const std::size_t folders = parent.name.find_last_of("/\\");
+    return chain_.open_beside(from, parent.name.substr(folders + 1),
+                              parent.format.value_or(Format::raw));
+  }
+
+  static void check_identity(const std::string& from, const ParentReference& parent,
+                             const FormattedFile& found) {
+    const std::string identity = identity_of(found.file, found.format);
+    const auto& wanted = parent.identities;
+    if (std::find(wanted.begin(), wanted.end(), identity) != wanted.end()) return;
+    throw io::Error(
+        io::ErrorKind::mismatch, from,
+        fmt::format("was made over a disk with the identity {}, and {} has {}: it was changed, or "
+                    "is another one",
+                    wanted.front(), found.file.path(), identity));
+  }
+
+  // --- a disk that a descriptor makes of several files ---
+
+  std::unique_ptr<Image> open_parts(io::File file, const ImageBelow& below, PageCache page_cache) {
+    const vmdk::Descriptor descriptor = vmdk::read_descriptor_file(file);
+    if (!options_.follow_references) {
+      throw io::Error::refusal(
+          file.path(), fmt::format("names the {} files that hold its disk, the first '{}'; give "
+                                   "--follow-references to open them",
+                                   descriptor.extents.size(), descriptor.extents.front().file));
+    }
+    std::vector<ImagePart> parts;
+    std::uint64_t begin = 0;
+    for (const vmdk::ExtentLine& extent : descriptor.extents) {
+      const std::uint64_t length = extent.sectors * vmdk::sector;
+      if (length == 0) continue;
+      ImageBelow behind = below;
+      behind.offset = begin;
+      parts.push_back(open_part(file.path(), extent, std::move(behind), page_cache));
+      refuse_shared(file.path(), parts);
+      begin += length;
+    }
+    if (parts.empty()) {
+      throw io::Error::format(file.path(), 0, "the descriptor names no part that has a length");
+    }
+    return std::make_unique<JoinedImage>(ring_, Format::vmdk, std::move(file), std::move(parts));
+  }
+
+  // The last part has bytes of its own: else a short text could say that a file's content is there
+  // thousands of times.
+  static void refuse_shared(const std::string& from, const std::vector<ImagePart>& parts) {
+    const ImagePart& last = parts.back();
+    if (!last.image) return;
+    const io::FileIdentity identity = last.image->files().front()->status().identity;
+    for (const ImagePart& part : parts) {
+      if (&part == &last || !part.image ||
+          part.image->files().front()->status().identity != identity) {
+        continue;
+      }
+      const bool flat = part.image->format() == Format::raw && last.image->format() == Format::raw;
+      const io::ByteRange here{part.offset, part.length};
+      if (flat && io::intersection(here, {last.offset, last.length}).empty()) continue;
+      throw io::Error::format(
+          from, 0,
+          fmt::format("names the same bytes of {} for two parts of the disk", last.image->name()));
+    }
+  }
+
+  ImagePart open_part(const std::string& from, const vmdk::ExtentLine& extent, ImageBelow below,
+                      PageCache page_cache) {
+    ImagePart part{extent.sectors * vmdk::sector, nullptr, 0};
+    if (extent.type == "zero") return part;
+    const bool flat = extent.type == "flat" || extent.type == "vmfs";
+    const bool sparse =
+        extent.type == "sparse" || extent.type == "vmfssparse" || extent.type == "sesparse";
+    if (!flat && !sparse) {
+      throw io::Error::refusal(from, fmt::format("names a part of the type '{}', which is not in "
+                                                 "a file",
+                                                 extent.type));
+    }
+    auto file = std::make_unique<io::File>(chain_.open_beside(from, extent.file, Format::raw).file);
+    if (!options_.force_share) {
+      io::lock_image(*file, io::ImageUse::reading, options_.way_past_lock);
+    }
+    chain_.leave();
+    if (sparse) {
+      auto map = vmdk::open_extent_map(*file, extent);
+      part.image =
+          over_blocks(Format::vmdk, std::move(file), std::move(map), page_cache, std::move(below));
+      return part;
+    }
+    const std::uint64_t size = file->size();
+    if (extent.offset > size / vmdk::sector || part.length > size - extent.offset * vmdk::sector) {
+      throw io::Error::format(file->path(), size,
+                              fmt::format("ends here, and {} says that it has {} bytes of the "
+                                          "disk from {} on: it was cut short",
+                                          from, part.length, extent.offset * vmdk::sector));
+    }
+    part.offset = extent.offset * vmdk::sector;
+    part.image = open_raw(std::move(*file), page_cache);
+    return part;
+  }
+
+  std::unique_ptr<Image> open_raw(io::File file, PageCache page_cache) {
+    const bool past_cache = page_cache == PageCache::bypassed ||
+                            (page_cache == PageCache::used_if_warm && !file.mostly_cached());
+    return std::make_unique<RawImage>(ring_, std::move(file), past_cache);
   }
 
   std::unique_ptr<Image> open_file_stream(FormattedFile opened) {

@@ -24,7 +24,7 @@ Format probe(std::span<const std::byte> start) {
   if (vhdx::has_magic(start)) return Format::vhdx;
   if (qed::has_magic(start)) return Format::qed;
   if (parallels::has_magic(start)) return Format::parallels;
-  if (vmdk::has_magic(start)) return Format::vmdk;
+  if (vmdk::is_vmdk(start)) return Format::vmdk;
   return streams::recognise(start).value_or(Format::raw);
 }
 

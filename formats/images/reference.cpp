@@ -76,27 +76,54 @@ FormattedFile ReferenceChain::begin(io::File file, std::optional<Format> format)
   return first;
 }
 
-FormattedFile ReferenceChain::open_next(const std::string& from, const std::string& name,
-                                        const std::string& stated_format) {
-  refuse_special_name(from, name);
+void ReferenceChain::add(const std::string& from, const std::string& path,
+                         const io::FileStatus& status) {
   if (files_.size() >= longest_chain) {
     throw io::Error(
         io::ErrorKind::refused, from,
         fmt::format("is the {}th file of a chain of images; that is too many", longest_chain));
   }
+  if (std::find(files_.begin(), files_.end(), status.identity) != files_.end()) {
+    throw io::Error(io::ErrorKind::format, from,
+                    fmt::format("names {}, which is part of the same chain already", path));
+  }
+  files_.push_back(status.identity);
+}
+
+FormattedFile ReferenceChain::open_next(const std::string& from, const std::string& name,
+                                        const std::string& stated_format) {
+  refuse_special_name(from, name);
   const std::string path = reference_path(from, name);
   const io::FileStatus status = io::status_of(path);
   if (status.kind != io::FileKind::regular && status.kind != io::FileKind::block_device) {
     throw io::Error(io::ErrorKind::refused, from,
                     fmt::format("names {}, which is neither a file nor a block device", path));
   }
-  if (std::find(files_.begin(), files_.end(), status.identity) != files_.end()) {
-    throw io::Error(io::ErrorKind::format, from,
-                    fmt::format("names {}, which is part of the same chain already", path));
-  }
+  add(from, path, status);
   FormattedFile next{io::File(path, O_RDONLY)};
   next.format = format_of_reference(from, next.file, stated_format);
-  files_.push_back(status.identity);
+  return next;
+}
+
+FormattedFile ReferenceChain::open_beside(const std::string& from, const std::string& name,
+                                          Format format) {
+  refuse_special_name(from, name);
+  if (name == "." || name == ".." || name.find('/') != std::string::npos) {
+    throw io::Error::refusal(
+        from, fmt::format("needs another file, '{}', which is not in its own folder", name));
+  }
+  const std::string path = reference_path(from, name);
+  // Nothing is opened that could wait, and no link is followed out of the folder.
+  FormattedFile next{io::File(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK), format};
+  const io::FileStatus status = next.file.status();
+  if (status.kind != io::FileKind::regular) {
+    throw io::Error::refusal(from, fmt::format("names {}, which is not a regular file", path));
+  }
+  add(from, path, status);
+  if (format != Format::raw && probe(next.file) != format) {
+    throw io::Error::format(
+        from, 0, fmt::format("names {} as its parent, which is not {}", path, name_of(format)));
+  }
   return next;
 }
 

@@ -39,10 +39,17 @@ class ReferenceChain {
   FormattedFile open_next(const std::string& from, const std::string& name,
                           const std::string& stated_format);
 
+  // The same of a file in the folder of `from`, whose name is one part of a path, and which is a
+  // regular file, not a link; it has to be of this format.
+  FormattedFile open_beside(const std::string& from, const std::string& name, Format format);
+
   // Goes back by one: what is opened next is named by the image before.
   void leave() { files_.pop_back(); }
 
  private:
+  // `path` is open already. Throws when it may not be the next one.
+  void add(const std::string& from, const std::string& path, const io::FileStatus& status);
+
   std::vector<io::FileIdentity> files_;
 };
 

@@ -72,14 +72,15 @@ class WrittenByQemu(BlockImageTestCase):
         disk = self.disk(5 * MiB, block=64 * KiB)
         image = self.written_by_qemu(disk, "vmdk", "subformat=twoGbMaxExtentSparse")
         part = image.with_name("qemu-s001.vmdk")
-        self.assert_image_refused(part, "one part of a VMware disk", "qemu-img", codes=(3,))
+        self.assert_image_refused(part, "one part of a VMware disk", "descriptor", codes=(3,))
         self.assert_image_refused(image, "descriptor", "qemu-img", codes=(3,))
 
     def test_one_over_another_is_refused(self):
         base = self.written_by_qemu(self.disk(MiB, block=64 * KiB), "vmdk")
         image = self.path("over.vmdk")
         check("qemu-img", "create", "-f", "vmdk", "-F", "vmdk", "-b", base, image)
-        self.assert_image_refused(image, "over another VMware disk", str(base), codes=(3,))
+        self.assert_refused(self.imgtool("hash", image), f"its parent '{base}'",
+                            "--follow-references")
         self.assertEqual(self.imgtool_ok("info", "--json", image).json["backing-filename"],
                          str(base))
 
@@ -123,10 +124,13 @@ class MadeByHand(BlockImageTestCase):
 
     def test_what_needs_other_files_is_refused(self):
         for text, words in ((descriptor(CAPACITY, extents=2), "2 parts"),
-                            (descriptor(CAPACITY, parent="12345678", hint="below.vmdk"), "below.vmdk"),
-                            (descriptor(CAPACITY, parent="what?"), "over another"),
                             (b"", "one part of a VMware disk")):
             self.assert_image_refused(vmdk(GRAINS, CAPACITY, text=text), words, codes=(3,))
+        for text in (descriptor(CAPACITY, parent="12345678", hint="below.vmdk"),
+                     descriptor(CAPACITY, parent="what?", hint="below.vmdk")):
+            path = self.path()
+            path.write_bytes(vmdk(GRAINS, CAPACITY, text=text))
+            self.assert_refused(self.imgtool("hash", path), "its parent 'below.vmdk'")
         self.assert_image_refused(vmdk({}, 0, text=descriptor(8)), "1 parts", codes=(3,))
 
     def test_two_grains_in_one_place(self):

@@ -82,25 +82,41 @@ def parent_locator(pairs):
     return kind + struct.pack("<HH", 0, len(pairs)) + rows + text
 
 
-def vhdx(blocks, size, block_size=MiB, sector=512, parent=None, fixed=False, creator="by hand",
-         log=b"", log_guid=None, extra_items=(), extra_regions=()):
-    """`blocks` is {index: content, or (state, offset)}: contents are laid down in the order of the
-    dictionary, behind a table of 1 MiB."""
+# The data write GUID of each image made here, as a child names its parent's.
+LINKAGE = "{02020202-0202-0202-0202-020202020202}"
+
+
+def vhdx(blocks, size, block_size=MiB, sector=512, parent=None, linkage=None, fixed=False,
+         creator="by hand", log=b"", log_guid=None, extra_items=(), extra_regions=()):
+    """`blocks` is {index: content, (state, offset), or (bits, content)}: contents are laid down in the
+    order of the dictionary, behind a table of 1 MiB; `bits` say which sectors of a block are the
+    image's own, the lowest bit of the first byte for the first."""
     count = -(-size // block_size)
     ratio = (1 << 23) * sector // block_size
-    table, stored = [0] * (count + max(count - 1, 0) // ratio), b""
+    entries = -(-count // ratio) * (ratio + 1) if parent else count + max(count - 1, 0) // ratio
+    table, stored, bitmaps = [0] * entries, b"", {}
     for index, block in blocks.items():
-        word = block
+        word, content = block, None
         if isinstance(block, bytes):
-            word = (STORED, TABLE_AT + MiB + len(stored))
-            stored += block.ljust(block_size, b"\0")
+            word, content = (STORED, TABLE_AT + MiB + len(stored)), block
+        elif isinstance(block[0], bytes):
+            word, content = (PARTLY, TABLE_AT + MiB + len(stored)), block[1]
+            bitmap = bitmaps.setdefault(index // ratio, bytearray(MiB))
+            at = index % ratio * block_size // sector // 8
+            bitmap[at:at + len(block[0])] = block[0]
+        if content is not None:
+            stored += content.ljust(block_size, b"\0")
         table[index + index // ratio] = word[1] | word[0]
+    for chunk, bitmap in bitmaps.items():
+        table[chunk * (ratio + 1) + ratio] = TABLE_AT + MiB + len(stored) | STORED
+        stored += bitmap
     items = [(PARAMETERS, struct.pack("<II", block_size, int(fixed) | (2 if parent else 0)), 4),
              (DISK_SIZE, struct.pack("<Q", size), 6), (DISK_ID, b"\3" * 16, 6),
              (LOGICAL_SECTOR, struct.pack("<I", sector), 6),
              (PHYSICAL_SECTOR, struct.pack("<I", 4096), 6), *extra_items]
     if parent:
-        items.append((LOCATOR, parent_locator({"relative_path": parent}), 4))
+        pairs = {"relative_path": parent, **({"parent_linkage": linkage} if linkage else {})}
+        items.append((LOCATOR, parent_locator(pairs), 4))
     regions = [(TABLE_REGION, TABLE_AT, MiB, 1), (METADATA_REGION, METADATA_AT, MiB, 1),
                *extra_regions]
     image = bytearray(TABLE_AT)

@@ -139,14 +139,13 @@ std::unique_ptr<BlockMap> open_map(const io::File& file) {
         "is encrypted (AES), which imgtool cannot read; decrypt it with qemu-img convert "
         "--image-opts first");
   }
-  if (!header.backing_file.empty()) {
-    throw io::Error::refusal(
-        file.path(),
-        fmt::format("is a qcow image over the backing file '{}', which imgtool does not read; "
-                    "qemu-img convert -O qcow2 makes one image of both",
-                    header.backing_file));
-  }
   return std::make_unique<Qcow1Map>(file, header);
+}
+
+std::optional<ParentReference> parent_of(const io::File& file) {
+  const Header header = read_header(file);
+  if (header.backing_file.empty()) return std::nullopt;
+  return ParentReference{header.backing_file};
 }
 
 }  // namespace formats::qcow1

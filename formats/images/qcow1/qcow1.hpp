@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "formats/images/block_facts.hpp"
 #include "formats/images/block_map.hpp"
+#include "formats/images/parent.hpp"
 #include "formats/images/table_map.hpp"
 #include "io/file.hpp"
 
@@ -41,8 +43,10 @@ class Qcow1Map final : public TableMap {
   unsigned cluster_bits_;
 };
 
-// Throws ErrorKind::refused for an image that has a backing file, ErrorKind::unsupported for an
-// encrypted one.
+// What is absent is the backing file's, if there is one. Throws ErrorKind::unsupported for an
+// encrypted image.
 [[nodiscard]] std::unique_ptr<BlockMap> open_map(const io::File& file);
+
+[[nodiscard]] std::optional<ParentReference> parent_of(const io::File& file);
 
 }  // namespace formats::qcow1

@@ -93,6 +93,7 @@ class Parser {
     }
     header_.needs_check = (features & needs_check) != 0;
     header_.has_backing_file = (features & has_backing) != 0;
+    header_.backing_is_raw = (features & backing_is_raw) != 0;
     if (!header_.has_backing_file) return;
     const std::uint64_t offset = u32(at::name_offset);
     const std::uint64_t length = u32(at::name_length);
@@ -160,15 +161,15 @@ StoredBlock QedMap::parse_word(std::uint64_t word) const {
 }
 
 std::unique_ptr<BlockMap> open_map(const io::File& file) {
+  return std::make_unique<QedMap>(file, read_header(file));
+}
+
+std::optional<ParentReference> parent_of(const io::File& file) {
   const Header header = read_header(file);
-  if (header.has_backing_file) {
-    throw io::Error::refusal(
-        file.path(),
-        fmt::format("is a QED image over the backing file '{}', which imgtool does not "
-                    "read; qemu-img convert -O qcow2 makes one image of both",
-                    header.backing_file));
-  }
-  return std::make_unique<QedMap>(file, header);
+  if (!header.has_backing_file) return std::nullopt;
+  ParentReference parent{header.backing_file};
+  if (header.backing_is_raw) parent.format = Format::raw;
+  return parent;
 }
 
 }  // namespace formats::qed

@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
 #include "formats/images/block_facts.hpp"
 #include "formats/images/block_map.hpp"
+#include "formats/images/parent.hpp"
 #include "formats/images/table_map.hpp"
 #include "io/file.hpp"
 
@@ -23,6 +25,7 @@ struct Header {
   std::uint64_t virtual_size = 0;  // whole sectors; below 2^62
   bool needs_check = false;        // it was not closed: what was being added may be lost
   bool has_backing_file = false;
+  bool backing_is_raw = false;  // and not to be looked at for another format
   std::string backing_file;
 };
 
@@ -39,7 +42,9 @@ class QedMap final : public TableMap {
   [[nodiscard]] StoredBlock parse_word(std::uint64_t word) const override;
 };
 
-// Throws ErrorKind::refused for an image that has a backing file.
+// What is absent is the backing file's, if there is one.
 [[nodiscard]] std::unique_ptr<BlockMap> open_map(const io::File& file);
+
+[[nodiscard]] std::optional<ParentReference> parent_of(const io::File& file);
 
 }  // namespace formats::qed

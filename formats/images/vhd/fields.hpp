@@ -41,9 +41,12 @@ inline constexpr std::size_t version = 24;
 inline constexpr std::size_t entries = 28;
 inline constexpr std::size_t block_size = 32;
 inline constexpr std::size_t checksum = 36;
+inline constexpr std::size_t parent_id = 40;
 inline constexpr std::size_t parent = 64;
 inline constexpr std::size_t parent_bytes = 512;
 }  // namespace in_header
+
+inline constexpr std::size_t id_bytes = 16;
 
 // The complement of the sum of all bytes but those of the checksum itself.
 [[nodiscard]] std::uint32_t ones_complement(std::span<const std::byte> bytes,

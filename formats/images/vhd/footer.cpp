@@ -11,6 +11,7 @@
 
 #include "formats/bytes/big_endian.hpp"
 #include "formats/bytes/checksum.hpp"
+#include "formats/bytes/hex.hpp"
 #include "formats/bytes/utf16.hpp"
 #include "formats/images/vhd/fields.hpp"
 #include "io/error.hpp"
@@ -111,6 +112,7 @@ std::optional<Footer> parse_footer(std::span<const std::byte> bytes, std::uint64
   const auto heads = std::to_integer<std::uint64_t>(bytes[at::heads]);
   const auto sectors = std::to_integer<std::uint64_t>(bytes[at::sectors]);
   footer.geometry_size = cylinders * heads * sectors * sector;
+  footer.id = hex_of(bytes.subspan(at::id, id_bytes));
   footer.largest_geometry = cylinders == 65535 && heads == 16 && sectors == 255;
   return footer;
 }
@@ -167,6 +169,7 @@ Header parse_header(std::span<const std::byte> bytes, const Footer& footer, std:
     fail(in_header::entries,
          fmt::format("the disk has {} bytes, its blocks only {}", footer.virtual_size(), covered));
   }
+  header.parent_id = hex_of(bytes.subspan(in_header::parent_id, id_bytes));
   header.parent = text_of(bytes.subspan(in_header::parent, in_header::parent_bytes));
   return header;
 }
@@ -221,5 +224,13 @@ BlockFacts read_facts(const io::File& file) {
   if (layout.end_is_missing) facts.others.push_back({"footer", "missing; its copy was read"});
   return facts;
 }
+
+std::optional<ParentReference> parent_of(const io::File& file) {
+  const Layout layout = read_layout(file);
+  if (layout.footer.kind != Kind::differencing) return std::nullopt;
+  return ParentReference{layout.header->parent, true, Format::vpc, {layout.header->parent_id}};
+}
+
+std::string identity_of(const io::File& file) { return read_layout(file).footer.id; }
 
 }  // namespace formats::vhd

@@ -12,6 +12,7 @@
 #include <string>
 
 #include "formats/images/block_facts.hpp"
+#include "formats/images/parent.hpp"
 #include "io/file.hpp"
 
 namespace formats::vhd {
@@ -30,6 +31,7 @@ struct Footer {
   std::uint64_t geometry_size = 0;  // cylinders * heads * sectors * 512
   bool largest_geometry = false;    // 65535, 16, 255: look at current_size
   std::uint64_t header_offset = 0;  // of the dynamic header
+  std::string id;                   // hexadecimal digits
 
   // By the geometry where the creator goes by it, else the current one.
   [[nodiscard]] std::uint64_t virtual_size() const;
@@ -42,6 +44,7 @@ struct Header {
   std::uint32_t entries = 0;       // of 4 bytes; cover the disk
   std::uint32_t block_size = 0;    // a power of two
   std::string parent;              // the name that a differencing image gives; may be empty
+  std::string parent_id;           // what `id` of its footer has to be
 
   // What lies before the content of each block: a bit for each of its sectors.
   [[nodiscard]] std::uint64_t bitmap_bytes() const;
@@ -74,5 +77,9 @@ enum class Ending : std::uint8_t { none, fixed, other };
 [[nodiscard]] Layout read_layout(const io::File& file);
 
 [[nodiscard]] BlockFacts read_facts(const io::File& file);
+
+// Of a differencing image. Throws Error, as identity_of() does, which gives the image's own id.
+[[nodiscard]] std::optional<ParentReference> parent_of(const io::File& file);
+[[nodiscard]] std::string identity_of(const io::File& file);
 
 }  // namespace formats::vhd

@@ -108,14 +108,7 @@ bool DynamicMap::is_set(std::uint64_t sector_of_block) const {
 std::unique_ptr<BlockMap> open_map(const io::File& file) {
   const Layout layout = read_layout(file);
   const Footer& footer = layout.footer;
-  if (footer.kind == Kind::differencing) {
-    throw io::Error::refusal(
-        file.path(),
-        fmt::format("is a differencing VHD image: what it does not hold is in its parent '{}', "
-                    "which imgtool does not read; merge them first (Merge-VHD)",
-                    layout.header->parent));
-  }
-  if (footer.kind == Kind::dynamic) return std::make_unique<DynamicMap>(file, layout);
+  if (footer.kind != Kind::fixed) return std::make_unique<DynamicMap>(file, layout);
   if (footer.virtual_size() > layout.footer_offset) {
     throw io::Error::format(
         file.path(), layout.footer_offset,

@@ -50,7 +50,7 @@ class DynamicMap final : public EntryMap {
   std::uint64_t bitmap_of_ = 0;
 };
 
-// Throws ErrorKind::refused for a differencing image.
+// Of a differencing image, what is absent is its parent's.
 [[nodiscard]] std::unique_ptr<BlockMap> open_map(const io::File& file);
 
 }  // namespace formats::vhd

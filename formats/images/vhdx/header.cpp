@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cctype>
 #include <cstring>
 #include <optional>
 #include <string_view>
@@ -11,6 +12,7 @@
 
 #include "formats/bytes/checksum.hpp"
 #include "formats/bytes/crc32c.hpp"
+#include "formats/bytes/hex.hpp"
 #include "formats/bytes/little_endian.hpp"
 #include "formats/bytes/utf16.hpp"
 #include "formats/images/vhdx/fields.hpp"
@@ -161,7 +163,7 @@ class MetadataParser {
     parse_parameters();
     parse_sectors();
     parse_size();
-    if (metadata_.has_parent) metadata_.parent = parent_path();
+    if (metadata_.has_parent) parse_locator();
     return metadata_;
   }
 
@@ -251,24 +253,31 @@ class MetadataParser {
     }
   }
 
-  // Of several, one that may be beside the image.
-  [[nodiscard]] std::string parent_path() const {
+  // Of several paths, one that may be beside the image.
+  void parse_locator() {
     const Item* item = find(parent_locator);
-    if (item == nullptr || item->place.length > largest_locator) return {};
+    if (item == nullptr || item->place.length > largest_locator) return;
     std::vector<std::byte> bytes(item->place.length);
     pages_.read(item->place.offset, bytes, "the parent locator");
-    if (bytes.size() < 20) return {};
-    std::string path;
+    if (bytes.size() < 20) return;
     const auto pairs = load_little_endian<std::uint16_t>(bytes, 18);
     for (std::size_t at = 20; at + 12 <= std::min<std::size_t>(bytes.size(), 20 + pairs * 12U);
          at += 12) {
-      const std::string key = text_at(bytes, load_little_endian<std::uint32_t>(bytes, at),
-                                      load_little_endian<std::uint16_t>(bytes, at + 8));
-      if (key != "relative_path" && (key != "absolute_win32_path" || !path.empty())) continue;
-      path = text_at(bytes, load_little_endian<std::uint32_t>(bytes, at + 4),
-                     load_little_endian<std::uint16_t>(bytes, at + 10));
+      take_pair(text_at(bytes, load_little_endian<std::uint32_t>(bytes, at),
+                        load_little_endian<std::uint16_t>(bytes, at + 8)),
+                text_at(bytes, load_little_endian<std::uint32_t>(bytes, at + 4),
+                        load_little_endian<std::uint16_t>(bytes, at + 10)));
     }
-    return path;
+  }
+
+  void take_pair(const std::string& key, const std::string& value) {
+    std::string& path = metadata_.parent;
+    if (key == "relative_path" || (key == "absolute_win32_path" && path.empty())) path = value;
+    if (key != "parent_linkage" && key != "parent_linkage2") return;
+    std::string id = value;
+    std::transform(id.begin(), id.end(), id.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    metadata_.parent_ids.push_back(std::move(id));
   }
 
   static std::string text_at(std::span<const std::byte> bytes, std::size_t at, std::size_t length) {
@@ -294,7 +303,9 @@ class MetadataParser {
 
 std::uint64_t Metadata::entries() const {
   const std::uint64_t blocks = io::align_up(virtual_size, block_size) / block_size;
-  return blocks == 0 ? 0 : blocks + (blocks - 1) / chunk_ratio();
+  if (blocks == 0) return 0;
+  if (has_parent) return io::align_up(blocks, chunk_ratio()) / chunk_ratio() * (chunk_ratio() + 1);
+  return blocks + (blocks - 1) / chunk_ratio();
 }
 
 bool has_magic(std::span<const std::byte> start) { return begins_with(start, magic); }
@@ -316,6 +327,7 @@ Header read_header(const io::File& file) {
   Header header;
   header.sequence = copy.sequence();
   header.log_guid = guid_at(copy.bytes, 48);
+  header.data_write_guid = guid_at(copy.bytes, 32);
   header.log = parse_log(copy, file);
   if (!header.log_is_empty() && (header.log.empty() || header.log.length > longest_log)) {
     throw io::Error(io::ErrorKind::unsupported, file.path(),
@@ -370,6 +382,28 @@ BlockFacts read_facts(const io::File& file) {
                   {"logical sector size", std::uint64_t{metadata.logical_sector}},
                   {"physical sector size", std::uint64_t{metadata.physical_sector}}};
   return facts;
+}
+
+std::optional<ParentReference> parent_of(const io::File& file) {
+  const Header header = read_header(file);
+  const Patches patches =
+      header.log_is_empty() ? Patches{} : replay_log(file, header.log, header.log_guid);
+  const TablePages pages = patched_pages(file, patches);
+  const Metadata metadata = read_metadata(pages, read_regions(pages).metadata);
+  if (!metadata.has_parent) return std::nullopt;
+  return ParentReference{metadata.parent, true, Format::vhdx, metadata.parent_ids};
+}
+
+std::string identity_of(const io::File& file) {
+  const Guid guid = read_header(file).data_write_guid;
+  const auto number = [&guid](std::size_t at, std::size_t bytes) {
+    std::vector<std::byte> part(guid.begin() + static_cast<std::ptrdiff_t>(at),
+                                guid.begin() + static_cast<std::ptrdiff_t>(at + bytes));
+    std::reverse(part.begin(), part.end());
+    return hex_of(part);
+  };
+  return fmt::format("{{{}-{}-{}-{}-{}}}", number(0, 4), number(4, 2), number(6, 2),
+                     hex_of(std::span(guid).subspan(8, 2)), hex_of(std::span(guid).subspan(10)));
 }
 
 }  // namespace formats::vhdx

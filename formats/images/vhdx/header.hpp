@@ -4,10 +4,13 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "formats/images/block_facts.hpp"
+#include "formats/images/parent.hpp"
 #include "formats/images/table_pages.hpp"
 #include "formats/images/vhdx/log.hpp"
 #include "io/byte_range.hpp"
@@ -21,8 +24,9 @@ inline constexpr std::uint64_t unit = io::MiB;
 // The header in force.
 struct Header {
   std::uint64_t sequence = 0;
-  Guid log_guid{};    // all zeros: the log is empty
-  io::ByteRange log;  // whole units inside the file
+  Guid log_guid{};         // all zeros: the log is empty
+  io::ByteRange log;       // whole units inside the file
+  Guid data_write_guid{};  // another one since its content was changed
   [[nodiscard]] bool log_is_empty() const { return log_guid == Guid{}; }
 };
 
@@ -39,13 +43,16 @@ struct Metadata {
   bool fixed = false;
   bool has_parent = false;
   std::string parent;  // the path that it names; may be empty
+  // What "{data_write_guid}" of the parent may be, in small letters; Hyper-V writes a second one
+  // while it changes the parent.
+  std::vector<std::string> parent_ids;
 
   // Blocks to each of which one bitmap of sectors belongs, and so many entries before each entry of
   // a bitmap in the table.
   [[nodiscard]] std::uint64_t chunk_ratio() const {
     return (std::uint64_t{1} << 23) * logical_sector / block_size;
   }
-  // Of the table, without what a parent would need.
+  // Of the table; with a parent, of whole chunks.
   [[nodiscard]] std::uint64_t entries() const;
 };
 
@@ -62,5 +69,9 @@ struct Metadata {
 [[nodiscard]] std::string read_creator(const io::File& file);
 
 [[nodiscard]] BlockFacts read_facts(const io::File& file);
+
+// Of a differencing image. Throws Error, as identity_of() does, which gives the image's own GUID.
+[[nodiscard]] std::optional<ParentReference> parent_of(const io::File& file);
+[[nodiscard]] std::string identity_of(const io::File& file);
 
 }  // namespace formats::vhdx

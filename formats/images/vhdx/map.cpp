@@ -49,6 +49,26 @@ std::uint64_t VhdxMap::entry(std::uint64_t index) {
   return load_little_endian<std::uint64_t>(pages_.cached(entry_place(index), 8), 0);
 }
 
+std::uint64_t VhdxMap::bitmap_entry_place(std::uint64_t chunk) const {
+  const std::uint64_t ratio = layout_.metadata.chunk_ratio();
+  return layout_.regions.table.offset + (chunk * (ratio + 1) + ratio) * 8;
+}
+
+// Where the bitmap of a chunk lies, which says of each sector whether it is the image's own.
+std::uint64_t VhdxMap::bitmap_of(std::uint64_t chunk) {
+  const std::uint64_t at = bitmap_entry_place(chunk);
+  const auto word = load_little_endian<std::uint64_t>(pages_.cached(at, 8), 0);
+  const std::uint64_t place = word & place_bits;
+  const std::uint64_t size = pages_.file_size();
+  if (state_of(word) != fully_present || place < unit || place > size || unit > size - place) {
+    throw io::Error::format(pages_.path(), at,
+                            fmt::format("the table's word for the bitmap of chunk {} is {:#018x}, "
+                                        "and a block needs it",
+                                        chunk, word));
+  }
+  return place;
+}
+
 void VhdxMap::check_blocks() {
   const std::uint64_t table_length = layout_.metadata.entries() * 8;
   if (table_length > layout_.regions.table.length) {
@@ -77,7 +97,16 @@ void VhdxMap::check_blocks() {
   for (std::uint64_t index = 0; index < block_count(); ++index) {
     const std::uint64_t word = entry(index);
     check_entry(word, index);
-    if (state_of(word) != fully_present) continue;
+    if (state_of(word) == partially_present) {
+      const std::uint64_t chunk = index / layout_.metadata.chunk_ratio();
+      if (chunk >= bitmaps_.size()) bitmaps_.resize(chunk + 1);
+      if (bitmaps_[chunk] == 0) {
+        bitmaps_[chunk] = bitmap_of(chunk);
+        owners.reserve({bitmaps_[chunk], unit}, "a bitmap of sectors");
+      }
+    } else if (state_of(word) != fully_present) {
+      continue;
+    }
     const std::uint64_t place = word & place_bits;
     std::uint64_t needed = content_of(index);
     if (layout_.may_be_cut && place < file_size) needed = std::min(needed, file_size - place);
@@ -88,7 +117,8 @@ void VhdxMap::check_blocks() {
 
 void VhdxMap::check_entry(std::uint64_t word, std::uint64_t index) const {
   const std::uint8_t state = state_of(word);
-  const bool known = state <= unmapped || state == unmapped_earlier || state == fully_present;
+  const bool known = state <= unmapped || state == unmapped_earlier || state == fully_present ||
+                     (state == partially_present && layout_.metadata.has_parent);
   if (known && (word & ~place_bits & ~state_bits) == 0) return;
   throw io::Error::format(
       pages_.path(), entry_place(index),
@@ -99,14 +129,65 @@ void VhdxMap::check_entry(std::uint64_t word, std::uint64_t index) const {
 
 StoredBlock VhdxMap::block_at(std::uint64_t index) {
   const std::uint64_t word = entry(index);
-  if (state_of(word) == fully_present) return {BlockKind::plain, word & place_bits};
-  if (state_of(word) == zero) return {BlockKind::zero};
-  return {BlockKind::absent};
+  switch (state_of(word)) {
+    case fully_present:
+    case partially_present:
+      return {BlockKind::plain, word & place_bits};
+    case zero:
+      return {BlockKind::zero};
+    case not_present:
+      return {BlockKind::absent};
+    default:  // unmapped: zeros, and never the parent's
+      return {layout_.metadata.has_parent ? BlockKind::zero : BlockKind::absent};
+  }
+}
+
+bool VhdxMap::is_partial(std::uint64_t index) {
+  return layout_.metadata.has_parent && state_of(entry(index)) == partially_present;
+}
+
+// Whether the image itself has the sector at `guest`, whose block is partially present. The lowest
+// bit of a byte is that of the first sector.
+bool VhdxMap::has_sector(std::uint64_t guest) {
+  const std::uint64_t per_chunk = layout_.metadata.chunk_ratio() * block_size();
+  const std::uint64_t bit = guest % per_chunk / layout_.metadata.logical_sector;
+  const auto byte = pages_.cached(bitmaps_[guest / per_chunk] + bit / 8, 1);
+  return (std::to_integer<unsigned>(byte[0]) >> bit % 8 & 1) != 0;
+}
+
+// Ends `run`, which begins in a block that is partially present, where its first sectors are not
+// alike any more.
+void VhdxMap::clip_to_sectors(BlockRun& run) {
+  const std::uint64_t sector = layout_.metadata.logical_sector;
+  const bool own = has_sector(run.guest);
+  std::uint64_t end = io::align_down(run.guest, sector) + sector;
+  while (end < run.guest + run.length && has_sector(end) == own) end += sector;
+  run.length = std::min(run.length, end - run.guest);
+  if (own) return;
+  run.kind = BlockKind::absent;
+  run.host = 0;
+}
+
+// A run of plain blocks ends before one that is partially present.
+void VhdxMap::clip_to_own(BlockRun& run) {
+  const std::uint64_t first = run.guest / block_size();
+  const std::uint64_t last = (run.guest + run.length - 1) / block_size();
+  for (std::uint64_t index = first; index <= last; ++index) {
+    if (!is_partial(index)) continue;
+    if (index > first) {
+      run.length = index * block_size() - run.guest;
+    } else {
+      run.length = std::min(run.length, (first + 1) * block_size() - run.guest);
+      clip_to_sectors(run);
+    }
+    return;
+  }
 }
 
 // What the log changes lies in memory; what is behind the end of the file is zeros.
 BlockRun VhdxMap::run_at(std::uint64_t guest, std::uint64_t most) {
   BlockRun run = EntryMap::run_at(guest, most);
+  if (run.kind == BlockKind::plain && layout_.metadata.has_parent) clip_to_own(run);
   if (run.kind != BlockKind::plain) return run;
   const Patches::Patch patch = layout_.patches.next(run.host);
   if (patch.range.contains(run.host)) {
@@ -135,13 +216,6 @@ std::unique_ptr<BlockMap> open_map(const io::File& file) {
     const TablePages pages = patched_pages(file, layout.patches);
     layout.regions = read_regions(pages);
     layout.metadata = read_metadata(pages, layout.regions.metadata);
-  }
-  if (layout.metadata.has_parent) {
-    throw io::Error::refusal(
-        file.path(),
-        fmt::format("is a differencing VHDX image: what it does not hold is in its parent '{}', "
-                    "which imgtool does not read; merge them first (Merge-VHD)",
-                    layout.metadata.parent));
   }
   // Old versions of qemu do not fill the last block up.
   layout.may_be_cut = read_creator(file).starts_with("QEMU");

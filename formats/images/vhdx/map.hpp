@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "formats/images/block_map.hpp"
 #include "formats/images/table_pages.hpp"
@@ -31,15 +32,22 @@ class VhdxMap final : public EntryMap {
   [[nodiscard]] StoredBlock block_at(std::uint64_t index) override;
   [[nodiscard]] std::uint64_t entry_place(std::uint64_t index) const;
   [[nodiscard]] std::uint64_t entry(std::uint64_t index);
+  [[nodiscard]] std::uint64_t bitmap_entry_place(std::uint64_t chunk) const;
+  [[nodiscard]] std::uint64_t bitmap_of(std::uint64_t chunk);
+  [[nodiscard]] bool is_partial(std::uint64_t index);
+  [[nodiscard]] bool has_sector(std::uint64_t guest);
+  void clip_to_sectors(BlockRun& run);
+  void clip_to_own(BlockRun& run);
   void check_blocks();
   void check_entry(std::uint64_t word, std::uint64_t index) const;
 
   Layout layout_;
   std::uint64_t stored_size_;  // of the file as it is
   TablePages pages_;
+  std::vector<std::uint64_t> bitmaps_;  // of sectors, where each chunk's lies; 0: none is needed
 };
 
-// Throws ErrorKind::refused for a differencing image.
+// Of a differencing image, what is absent is its parent's.
 [[nodiscard]] std::unique_ptr<BlockMap> open_map(const io::File& file);
 
 }  // namespace formats::vhdx

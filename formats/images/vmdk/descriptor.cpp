@@ -49,15 +49,30 @@ Number number_of(std::string_view text, int base, Number otherwise) {
   return error == std::errc{} && end == text.data() + text.size() ? value : otherwise;
 }
 
-// "RW 8323072 SPARSE "disk.vmdk""
+// The text between the first two quotation marks; empty where there are none.
+std::string quoted(std::string_view& rest) {
+  const std::size_t begin = rest.find('"');
+  const std::size_t end = begin == std::string_view::npos ? begin : rest.find('"', begin + 1);
+  if (end == std::string_view::npos) return {};
+  const std::string text(rest.substr(begin + 1, end - begin - 1));
+  rest.remove_prefix(end + 1);
+  return text;
+}
+
+// "RW 8323072 SPARSE "disk.vmdk"", "RW 4192256 FLAT "disk-flat.vmdk" 0"
 bool add_extent(Descriptor& descriptor, std::string_view line) {
   constexpr auto access = std::to_array<std::string_view>({"rw", "rdonly", "noaccess"});
   const std::string first = in_small_letters(next_word(line));
   if (std::find(access.begin(), access.end(), first) == access.end()) return false;
-  const auto sectors = number_of<std::uint64_t>(next_word(line), 10, 0);
+  ExtentLine extent;
+  extent.sectors = number_of<std::uint64_t>(next_word(line), 10, 0);
+  extent.type = in_small_letters(next_word(line));
+  extent.file = quoted(line);
+  extent.offset = number_of<std::uint64_t>(next_word(line), 10, 0);
   constexpr auto most = std::numeric_limits<std::uint64_t>::max();
-  ++descriptor.extents;
-  descriptor.sectors = sectors > most - descriptor.sectors ? most : descriptor.sectors + sectors;
+  descriptor.sectors =
+      extent.sectors > most - descriptor.sectors ? most : descriptor.sectors + extent.sectors;
+  if (descriptor.extents.size() <= most_extents) descriptor.extents.push_back(std::move(extent));
   return true;
 }
 

@@ -8,21 +8,31 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "formats/images/content_identity.hpp"
 
 namespace formats::vmdk {
 
 inline constexpr std::uint64_t most_descriptor_bytes = std::uint64_t{1} << 20;
+inline constexpr std::size_t most_extents = 4096;
 inline constexpr std::uint32_t no_parent = 0xffffffff;
+
+// A line that names a part of the disk. All of it is untrusted.
+struct ExtentLine {
+  std::uint64_t sectors = 0;
+  std::string type;          // in small letters: "sparse", "flat", "zero" ...
+  std::string file;          // may be empty
+  std::uint64_t offset = 0;  // of a flat one: sectors, in the file
+};
 
 struct Descriptor {
   std::string create_type;  // "monolithicSparse", "streamOptimized" ...; may be empty
   std::uint32_t content_id = 0;
   std::uint32_t parent_id = no_parent;
-  std::string parent;         // the file name that it gives; may be empty
-  std::size_t extents = 0;    // lines that name a part of the disk
-  std::uint64_t sectors = 0;  // of these parts; capped where they add up to more than 64 bits
+  std::string parent;               // the file name that it gives; may be empty
+  std::vector<ExtentLine> extents;  // at most most_extents and one more
+  std::uint64_t sectors = 0;        // of these; capped where they add up to more than 64 bits
 };
 
 // Reads what is known in `text`, up to a NUL, in any case and with any line ends; the rest is

@@ -10,12 +10,16 @@
 #include <fmt/format.h>
 
 #include "formats/bytes/little_endian.hpp"
+#include "formats/images/vmdk/cowd.hpp"
 #include "io/error.hpp"
 
 namespace formats::vmdk {
 namespace {
 
 constexpr std::string_view magic = "KDMV";
+constexpr std::string_view cowd_magic = "COWD";
+constexpr std::string_view sesparse_magic("\xbe\xba\xfe\xca\0\0\0\0", 8);
+constexpr std::string_view descriptor_magic = "# Disk DescriptorFile";
 
 namespace flag {
 constexpr std::uint32_t newline_test = 1;
@@ -50,6 +54,10 @@ constexpr std::uint64_t largest_packed_grain = 1 << 11;
 constexpr std::uint32_t fewest_entries = 1 << 6;
 constexpr std::uint32_t most_entries = 1 << 9;
 constexpr std::uint16_t deflate = 1;
+
+bool begins_with(std::span<const std::byte> bytes, std::string_view text) {
+  return bytes.size() >= text.size() && std::memcmp(bytes.data(), text.data(), text.size()) == 0;
+}
 
 class Parser {
  public:
@@ -153,6 +161,25 @@ Header read_footer(const io::File& file) {
                           "here should be the footer of a streamed VMDK: it was cut short");
 }
 
+Header read_start(const io::File& file) {
+  std::array<std::byte, header_bytes> bytes{};
+  const auto start = std::span(bytes).first(file.read_at(0, bytes));
+  if (begins_with(start, cowd_magic)) return parse_cowd_header(file);
+  return parse_header(start, 0, file.path());
+}
+
+void find_directory(const io::File& file, Header& header) {
+  if (header.directory != at_end) return;
+  const Header footer = read_footer(file);
+  if (footer.capacity != header.capacity || footer.grain != header.grain ||
+      footer.entries != header.entries || footer.compressed != header.compressed ||
+      footer.markers != header.markers || footer.directory == at_end) {
+    throw io::Error::format(file.path(), at::capacity,
+                            "the header and the footer tell of different disks");
+  }
+  header.directory = footer.directory;
+}
+
 Descriptor read_descriptor(const io::File& file, const Header& header) {
   const std::uint64_t sectors = file.size() / sector;
   if (header.descriptor_length > most_descriptor_bytes / sector || header.descriptor >= sectors ||
@@ -168,20 +195,30 @@ Descriptor read_descriptor(const io::File& file, const Header& header) {
   return parse_descriptor(text);
 }
 
+// --- of the disk as a whole ---
+
+// What ESXi writes has its descriptor in another file.
+bool has_descriptor(const io::File& file) {
+  std::array<std::byte, sesparse_magic.size()> start{};
+  const auto bytes = std::span(start).first(file.read_at(0, start));
+  return !begins_with(bytes, cowd_magic) && !begins_with(bytes, sesparse_magic);
+}
+
 // A disk of several files has its descriptor in one of its own, or in the first part.
 void refuse_parts(const io::File& file, const Layout& layout) {
   const Descriptor& descriptor = layout.descriptor;
   const bool is_all =
-      descriptor.extents == 1 && (layout.header.capacity != 0 || descriptor.sectors == 0);
+      descriptor.extents.size() == 1 && (layout.header.capacity != 0 || descriptor.sectors == 0);
   if (is_all) return;
   const std::string what =
-      descriptor.extents == 0
+      descriptor.extents.empty()
           ? "is one part of a VMware disk, whose descriptor, another file, names all of them"
           : fmt::format("is a VMware disk of {} parts ({}), which lie in other files",
-                        descriptor.extents, descriptor.create_type);
-  throw io::Error::refusal(
-      file.path(), fmt::format("{}; make one file of them with qemu-img convert -O raw", what));
+                        descriptor.extents.size(), descriptor.create_type);
+  throw io::Error::refusal(file.path(), what + "; open the descriptor, with --follow-references");
 }
+
+std::string id_text(std::uint32_t id) { return fmt::format("{:08x}", id); }
 
 }  // namespace
 
@@ -190,8 +227,16 @@ std::uint64_t Header::tables() const {
   return capacity / covered + (capacity % covered != 0 ? 1 : 0);
 }
 
-bool has_magic(std::span<const std::byte> start) {
-  return start.size() >= magic.size() && std::memcmp(start.data(), magic.data(), magic.size()) == 0;
+bool has_magic(std::span<const std::byte> start) { return begins_with(start, magic); }
+
+bool is_vmdk(std::span<const std::byte> start) {
+  return has_magic(start) || begins_with(start, cowd_magic) || begins_with(start, sesparse_magic) ||
+         begins_with(start, descriptor_magic);
+}
+
+bool is_descriptor(const io::File& file) {
+  std::array<std::byte, descriptor_magic.size()> start{};
+  return file.read_at(0, start) == start.size() && begins_with(start, descriptor_magic);
 }
 
 Header parse_header(std::span<const std::byte> bytes, std::uint64_t offset,
@@ -223,39 +268,79 @@ std::vector<std::byte> to_bytes(const Header& header, std::uint64_t overhead) {
 }
 
 Layout read_layout(const io::File& file) {
-  std::array<std::byte, header_bytes> bytes{};
-  const auto start = std::span(bytes).first(file.read_at(0, bytes));
-  Layout layout{parse_header(start, 0, file.path()), {}};
-  Header& header = layout.header;
-  layout.descriptor = read_descriptor(file, header);
+  if (!has_descriptor(file)) refuse_parts(file, {});
+  Layout layout{read_start(file), {}};
+  layout.descriptor = read_descriptor(file, layout.header);
   refuse_parts(file, layout);
-  if (header.directory != at_end) return layout;
-  const Header footer = read_footer(file);
-  if (footer.capacity != header.capacity || footer.grain != header.grain ||
-      footer.entries != header.entries || footer.compressed != header.compressed ||
-      footer.markers != header.markers || footer.directory == at_end) {
-    throw io::Error::format(file.path(), at::capacity,
-                            "the header and the footer tell of different disks");
-  }
-  header.directory = footer.directory;
+  find_directory(file, layout.header);
   return layout;
 }
 
-BlockFacts read_facts(const io::File& file) {
-  const Layout layout = read_layout(file);
-  const Header& header = layout.header;
-  BlockFacts facts;
-  facts.virtual_size = header.capacity * sector;
-  facts.block_size = header.grain_bytes();
-  facts.subformat = layout.descriptor.create_type;
-  facts.dirty = header.unclean;
-  if (layout.descriptor.parent_id != no_parent) {
-    facts.backing_file =
-        layout.descriptor.parent.empty() ? "a disk without a name" : layout.descriptor.parent;
+Header read_extent_header(const io::File& file) {
+  Header header = read_start(file);
+  find_directory(file, header);
+  return header;
+}
+
+Descriptor read_descriptor_file(const io::File& file) {
+  if (file.size() > most_descriptor_bytes) {
+    throw io::Error::format(file.path(), 0,
+                            fmt::format("is too long for a descriptor: {} bytes", file.size()));
   }
-  facts.others = {{"version", std::uint64_t{header.version}},
-                  {"cid", std::uint64_t{layout.descriptor.content_id}}};
+  std::string text(file.size(), '\0');
+  text.resize(file.read_at(0, std::as_writable_bytes(std::span(text))));
+  Descriptor descriptor = parse_descriptor(text);
+  if (descriptor.extents.empty() || descriptor.extents.size() > most_extents) {
+    throw io::Error::format(
+        file.path(), 0,
+        descriptor.extents.empty()
+            ? std::string("the descriptor names no part of a disk")
+            : fmt::format("the descriptor names more than {} parts of a disk", most_extents));
+  }
+  constexpr std::uint64_t most_sectors = (std::uint64_t{1} << 63) / sector - 1;
+  if (descriptor.sectors > most_sectors) {
+    throw io::Error::format(file.path(), 0, "the parts that the descriptor names are too large");
+  }
+  return descriptor;
+}
+
+BlockFacts read_facts(const io::File& file) {
+  BlockFacts facts;
+  Descriptor descriptor;
+  if (is_descriptor(file)) {
+    descriptor = read_descriptor_file(file);
+    facts.virtual_size = descriptor.sectors * sector;
+    facts.others = {{"extents", std::uint64_t{descriptor.extents.size()}}};
+  } else {
+    const Layout layout = read_layout(file);
+    facts.virtual_size = layout.header.capacity * sector;
+    facts.block_size = layout.header.grain_bytes();
+    facts.dirty = layout.header.unclean;
+    facts.others = {{"version", std::uint64_t{layout.header.version}}};
+    descriptor = layout.descriptor;
+  }
+  facts.subformat = descriptor.create_type;
+  if (descriptor.parent_id != no_parent) {
+    facts.backing_file = descriptor.parent.empty() ? "a disk without a name" : descriptor.parent;
+  }
+  facts.others.push_back({"cid", std::uint64_t{descriptor.content_id}});
   return facts;
 }
+
+namespace {
+
+Descriptor descriptor_of(const io::File& file) {
+  return is_descriptor(file) ? read_descriptor_file(file) : read_layout(file).descriptor;
+}
+
+}  // namespace
+
+std::optional<ParentReference> parent_of(const io::File& file) {
+  const Descriptor descriptor = descriptor_of(file);
+  if (descriptor.parent_id == no_parent) return std::nullopt;
+  return ParentReference{descriptor.parent, true, Format::vmdk, {id_text(descriptor.parent_id)}};
+}
+
+std::string identity_of(const io::File& file) { return id_text(descriptor_of(file).content_id); }
 
 }  // namespace formats::vmdk

@@ -10,11 +10,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "formats/images/block_facts.hpp"
+#include "formats/images/parent.hpp"
 #include "formats/images/vmdk/descriptor.hpp"
 #include "io/file.hpp"
 
@@ -28,6 +30,7 @@ inline constexpr std::uint64_t most_directory_bytes = 64 * io::MiB;
 inline constexpr std::uint64_t at_end = ~std::uint64_t{0};
 
 struct Header {
+  std::uint64_t bytes = header_bytes;  // of the header itself
   std::uint32_t version = 0;
   std::uint64_t capacity = 0;           // sectors
   std::uint64_t grain = 0;              // sectors; a power of two
@@ -48,6 +51,11 @@ struct Header {
 
 [[nodiscard]] bool has_magic(std::span<const std::byte> start);
 
+// Whether a file that begins so is of this format: a part of a disk, or the text that names parts.
+[[nodiscard]] bool is_vmdk(std::span<const std::byte> start);
+// Of the text.
+[[nodiscard]] bool is_descriptor(const io::File& file);
+
 // `bytes` are those at `offset` of the file, header_bytes unless it ends before. Throws Error.
 [[nodiscard]] Header parse_header(std::span<const std::byte> bytes, std::uint64_t offset,
                                   const std::string& path);
@@ -60,9 +68,22 @@ struct Layout {
   Descriptor descriptor;
 };
 
-// Throws Error; ErrorKind::refused where the file holds a part of a disk alone.
+// Of a disk that is in one file. Throws Error; ErrorKind::refused where the file holds a part of a
+// disk alone.
 [[nodiscard]] Layout read_layout(const io::File& file);
 
+// That of a sparse file which a descriptor names, with the directory's place. Throws Error.
+[[nodiscard]] Header read_extent_header(const io::File& file);
+
+// A descriptor in a file of its own: 1 to most_extents extents, which add up to less than 2^63
+// bytes. Throws Error.
+[[nodiscard]] Descriptor read_descriptor_file(const io::File& file);
+
 [[nodiscard]] BlockFacts read_facts(const io::File& file);
+
+// The disk below, which the descriptor names. Throws Error, as identity_of() does, which gives the
+// disk's own content ID.
+[[nodiscard]] std::optional<ParentReference> parent_of(const io::File& file);
+[[nodiscard]] std::string identity_of(const io::File& file);
 
 }  // namespace formats::vmdk

@@ -7,6 +7,7 @@
 
 #include "formats/bytes/little_endian.hpp"
 #include "formats/images/inflate.hpp"
+#include "formats/images/vmdk/sesparse.hpp"
 #include "io/error.hpp"
 
 namespace formats::vmdk {
@@ -46,7 +47,7 @@ void SparseMap::read_directory() {
                                         count * 4, header_.directory, size));
   }
   const std::uint64_t at = header_.directory * sector;
-  metadata_ = {{0, header_bytes},
+  metadata_ = {{0, header_.bytes},
                {header_.descriptor * sector, header_.descriptor_length * sector},
                {at, count * 4}};
   for (std::uint64_t number = 0; number < count; ++number) {
@@ -182,15 +183,23 @@ bool SparseMap::unpack(std::uint64_t guest, std::span<const std::byte> stream,
 }
 
 std::unique_ptr<BlockMap> open_map(const io::File& file) {
-  const Layout layout = read_layout(file);
-  if (layout.descriptor.parent_id != no_parent) {
-    throw io::Error::refusal(
-        file.path(),
-        fmt::format("is over another VMware disk ('{}'), which imgtool does not read; make one "
-                    "file of both with qemu-img convert -O raw",
-                    layout.descriptor.parent));
+  if (is_descriptor(file)) {
+    throw io::Error::refusal(file.path(),
+                             "is the descriptor of a VMware disk, whose content is in other files");
   }
-  return std::make_unique<SparseMap>(file, layout.header);
+  return std::make_unique<SparseMap>(file, read_layout(file).header);
+}
+
+std::unique_ptr<BlockMap> open_extent_map(const io::File& file, const ExtentLine& extent) {
+  auto map = extent.type == "sesparse"
+                 ? open_sesparse_map(file)
+                 : std::make_unique<SparseMap>(file, read_extent_header(file));
+  if (map->guest_size() == extent.sectors * sector) return map;
+  throw io::Error::format(
+      file.path(), 0,
+      fmt::format("holds {} bytes of the disk, and its descriptor says {}: they do not belong "
+                  "together",
+                  map->guest_size(), extent.sectors * sector));
 }
 
 }  // namespace formats::vmdk

@@ -48,7 +48,13 @@ class SparseMap final : public EntryMap {
   ClusterOwners owners_;  // where grains begin
 };
 
-// Throws ErrorKind::refused where a part of the content is in other files.
+// What is absent is the parent's, if there is one. Throws ErrorKind::refused where a part of the
+// content is in other files.
 [[nodiscard]] std::unique_ptr<BlockMap> open_map(const io::File& file);
+
+// Of a part that a descriptor names as `extent`, of type sparse, vmfssparse or sesparse. Throws
+// Error, also where the two do not fit together.
+[[nodiscard]] std::unique_ptr<BlockMap> open_extent_map(const io::File& file,
+                                                        const ExtentLine& extent);
 
 }  // namespace formats::vmdk

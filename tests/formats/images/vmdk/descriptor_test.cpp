@@ -18,7 +18,7 @@ TEST(VmdkDescriptor, HasTheFieldsOfItsLines) {
   EXPECT_EQ(found.parent_id, 0x0badcafeU);
   EXPECT_EQ(found.create_type, "monolithicSparse");
   EXPECT_EQ(found.parent, "below.vmdk");
-  EXPECT_EQ(found.extents, 3U);
+  EXPECT_EQ(found.extents.size(), 3U);
   EXPECT_EQ(found.sectors, 133U);
 }
 
@@ -27,14 +27,14 @@ TEST(VmdkDescriptor, TakesAnyCaseBlanksAndLineEnds) {
       parse_descriptor("CREATETYPE = \"x\"\r\n\tparentcid =FFFFFFFF\r\n  rw\t7 sparse \"a\"\r\n");
   EXPECT_EQ(found.create_type, "x");
   EXPECT_EQ(found.parent_id, no_parent);
-  EXPECT_EQ(found.extents, 1U);
+  EXPECT_EQ(found.extents.size(), 1U);
   EXPECT_EQ(found.sectors, 7U);
 }
 
 TEST(VmdkDescriptor, EndsAtANul) {
   using namespace std::string_view_literals;
   const Descriptor found = parse_descriptor("RW 7 SPARSE\n\0RW 9 SPARSE\n"sv);
-  EXPECT_EQ(found.extents, 1U);
+  EXPECT_EQ(found.extents.size(), 1U);
 }
 
 TEST(VmdkDescriptor, AParentThatCannotBeReadIsOne) {
@@ -51,7 +51,7 @@ TEST(VmdkDescriptor, SizesDoNotWrapRound) {
 TEST(VmdkDescriptor, CommentsAndWordsAreNoFields) {
   const Descriptor found = parse_descriptor("#RW 7 SPARSE\n# CID=1\nRWX 7 SPARSE\nCIDX=1\n=\nRW");
   EXPECT_EQ(found.content_id, 0U);
-  EXPECT_EQ(found.extents, 1U);  // "RW" alone names a part that cannot be read
+  EXPECT_EQ(found.extents.size(), 1U);  // "RW" alone names a part that cannot be read
   EXPECT_EQ(found.sectors, 0U);
 }
 

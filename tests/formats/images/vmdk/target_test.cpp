@@ -95,7 +95,7 @@ TEST(VmdkStreamDescriptor, IsReadAsItWasMeant) {
   const Descriptor descriptor = parse_descriptor(stream_descriptor(4096, "a b.vmdk", Uuid{}));
   EXPECT_EQ(descriptor.create_type, "streamOptimized");
   EXPECT_EQ(descriptor.parent_id, no_parent);
-  EXPECT_EQ(descriptor.extents, 1U);
+  EXPECT_EQ(descriptor.extents.size(), 1U);
   EXPECT_EQ(descriptor.sectors, 4096U);
 }
 
