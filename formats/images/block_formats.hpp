@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "formats/images/block_check.hpp"
 #include "formats/images/block_facts.hpp"
 #include "formats/images/block_map.hpp"
 #include "formats/images/format.hpp"
@@ -17,6 +18,10 @@ namespace formats {
 
 // Reads headers only. `format` is one of these. Throws Error.
 [[nodiscard]] BlockFacts read_block_facts(const io::File& file, Format format);
+
+// Looks at headers and at all tables. Throws Error where so much is damaged that nothing else can
+// be looked at.
+void check_block_image(const io::File& file, Format format, BlockCheck& check);
 
 // Checks headers and the table that all content hangs on. `file` outlives the map and keeps its
 // place in memory. Throws Error; ErrorKind::refused where the content is not in this file alone.

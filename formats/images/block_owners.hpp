@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "formats/images/block_check.hpp"
 #include "io/byte_range.hpp"
 
 namespace formats {
@@ -18,8 +19,10 @@ namespace formats {
 class BlockOwners {
  public:
   // Blocks that take `block_bytes` each, in a file of `file_size` bytes at `path`.
-  BlockOwners(std::string path, std::uint64_t file_size, std::uint64_t block_bytes)
-      : path_(std::move(path)), file_size_(file_size), block_bytes_(block_bytes) {}
+  // `check`, unless it is null, hears of faults, which are thrown else.
+  BlockOwners(std::string path, std::uint64_t file_size, std::uint64_t block_bytes,
+              BlockCheck* check = nullptr)
+      : path_(std::move(path)), file_size_(file_size), block_bytes_(block_bytes), check_(check) {}
 
   // No block may lie in `range`: there is `what`, such as "the header".
   void reserve(io::ByteRange range, std::string_view what);
@@ -31,6 +34,10 @@ class BlockOwners {
   // When all were added. Throws Error.
   void check();
 
+  // After that: tells the check what is allocated, and the whole blocks that would fit between what
+  // has an owner.
+  void count_leaks();
+
  private:
   struct Reserved {
     io::ByteRange range;
@@ -40,6 +47,7 @@ class BlockOwners {
   std::string path_;
   std::uint64_t file_size_;
   std::uint64_t block_bytes_;
+  BlockCheck* check_;
   std::vector<Reserved> reserved_;
   std::vector<std::uint64_t> offsets_;
 };
@@ -54,6 +62,11 @@ class ClusterOwners {
   // Takes the clusters that `range` touches; it lies inside the file. False: one of them was taken
   // already, and some may be taken now.
   [[nodiscard]] bool take(io::ByteRange range);
+
+  // Whole clusters of a file of `file_size` bytes that are not taken, and where the last one that
+  // is taken ends.
+  [[nodiscard]] std::uint64_t count_free(std::uint64_t file_size) const;
+  [[nodiscard]] std::uint64_t end() const;
 
  private:
   std::uint64_t cluster_size_;

@@ -10,10 +10,11 @@
 
 namespace formats {
 
-TableMap::TableMap(const io::File& file, const Shape& shape)
+TableMap::TableMap(const io::File& file, const Shape& shape, BlockCheck* check)
     : EntryMap(shape.guest_size, shape.cluster_size),
       shape_(shape),
       pages_(file),
+      check_(check),
       owners_(file.path(), pages_.file_size(), shape.cluster_size) {
   read_directory();
 }
@@ -37,26 +38,45 @@ void TableMap::read_directory() {
   }
   (void)owners_.take(shape_.header);
   (void)owners_.take(directory);  // it may begin where the header ends
+  if (check_ != nullptr) {
+    const std::uint64_t all = std::max(shape_.directory_bytes, directory.length);
+    (void)owners_.take(io::intersection({directory.offset, all}, {0, size}));
+  }
   tables_.resize(count);
   checked_.resize(count);
   for (std::uint64_t number = 0; number < count; ++number) {
     const std::uint64_t entry_at = directory.offset + number * 8;
     tables_[number] = word_at(entry_at);
-    if (tables_[number] != 0) note_table(tables_[number], entry_at);
+    if (tables_[number] != 0 && !note_table(tables_[number], entry_at)) tables_[number] = 0;
   }
 }
 
-void TableMap::note_table(std::uint64_t table, std::uint64_t entry_at) {
+// Whether it can be gone by.
+bool TableMap::note_table(std::uint64_t table, std::uint64_t entry_at) {
   const auto fail = [&](const std::string& why) {
-    throw io::Error::format(pages_.path(), entry_at,
-                            fmt::format("a table is said to be at {}, {}", table, why));
+    report(check_, io::Error::format(pages_.path(), entry_at,
+                                     fmt::format("a table is said to be at {}, {}", table, why)));
+    return false;
   };
   const std::uint64_t size = pages_.file_size();
-  if (table % shape_.cluster_size != 0) fail("which is not the start of a cluster");
+  if (table % shape_.cluster_size != 0) return fail("which is not the start of a cluster");
   if (table > size || shape_.table_bytes > size - table) {
-    fail(fmt::format("but the file ends at {}: it was cut short", size));
+    return fail(fmt::format("but the file ends at {}: it was cut short", size));
   }
-  if (!owners_.take({table, shape_.table_bytes})) fail("where something else is already");
+  if (!owners_.take({table, shape_.table_bytes})) return fail("where something else is already");
+  return true;
+}
+
+void TableMap::check_all() {
+  for (std::uint64_t number = 0; number < tables_.size(); ++number) {
+    if (tables_[number] == 0 || checked_[number]) continue;
+    if (!pages_.is_hole(tables_[number], shape_.table_bytes)) check_table(number);
+  }
+  BlockCheckResult& result = check_->result();
+  result.total_blocks = block_count();
+  result.leaked_blocks = owners_.count_free(pages_.file_size());
+  result.leaked_bytes = result.leaked_blocks * shape_.cluster_size;
+  result.image_end = std::min(owners_.end(), pages_.file_size());
 }
 
 StoredBlock TableMap::block_at(std::uint64_t index) {
@@ -89,11 +109,19 @@ void TableMap::check_table(std::uint64_t number) {
   checked_[number] = true;
 }
 
+void TableMap::count(const StoredBlock& block) {
+  BlockCheckResult& result = check_->result();
+  ++result.allocated_blocks;
+  if (block.kind != BlockKind::deflate) return;
+  ++result.compressed_blocks;
+  (void)owners_.take({block.host, block.stored_bytes});  // others may begin in the same cluster
+}
+
 void TableMap::check_block(const StoredBlock& block, std::uint64_t index, std::uint64_t entry_at) {
   const auto fail = [&](const std::string& why) {
-    throw io::Error::format(
-        pages_.path(), entry_at,
-        fmt::format("block {} is said to be at {}, {}", index, block.host, why));
+    report(check_, io::Error::format(
+                       pages_.path(), entry_at,
+                       fmt::format("block {} is said to be at {}, {}", index, block.host, why)));
   };
   const bool packed = block.kind == BlockKind::deflate;
   if (block.kind != BlockKind::plain && !packed) return;
@@ -101,10 +129,13 @@ void TableMap::check_block(const StoredBlock& block, std::uint64_t index, std::u
   const std::uint64_t needed = packed ? block.stored_bytes : content_of(index);
   if (!packed && block.host % shape_.cluster_size != 0) {
     fail("which is not the start of a cluster");
+    return;
   }
   if (block.host >= size || needed > size - block.host) {
     fail(fmt::format("but the file ends at {}: it was cut short", size));
+    return;
   }
+  if (check_ != nullptr) count(block);
   if (packed) {
     // Streams share clusters; together they cannot be longer than the file.
     stream_bytes_ += needed;

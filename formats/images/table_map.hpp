@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/images/block_check.hpp"
 #include "formats/images/block_map.hpp"
 #include "formats/images/block_owners.hpp"
 #include "formats/images/table_pages.hpp"
@@ -25,6 +26,7 @@ class TableMap : public EntryMap {
     std::uint64_t cluster_size = 0;  // of blocks, and what all places are multiples of
     io::ByteRange header;            // inside the file
     std::uint64_t directory_at = 0;
+    std::uint64_t directory_bytes = 0;  // with what of it is not needed; 0: it has no more
     std::uint64_t table_bytes = 0;  // of one table; whole words, not 0
     std::endian order = std::endian::little;
   };
@@ -33,7 +35,10 @@ class TableMap : public EntryMap {
   static constexpr std::uint64_t largest_directory = 64 * io::MiB;
 
   // `file` outlives the map. Throws Error.
-  TableMap(const io::File& file, const Shape& shape);
+  TableMap(const io::File& file, const Shape& shape, BlockCheck* check = nullptr);
+
+  // Looks at all tables that were not looked at yet, for the check that it was made with.
+  void check_all();
 
  protected:
   // What a word of a table says; what is plain is a multiple of the cluster's size. Nothing is
@@ -46,12 +51,14 @@ class TableMap : public EntryMap {
   [[nodiscard]] StoredBlock absent_from(std::uint64_t index) const;
   [[nodiscard]] std::uint64_t word_at(std::uint64_t place);
   void read_directory();
-  void note_table(std::uint64_t table, std::uint64_t entry_at);
+  [[nodiscard]] bool note_table(std::uint64_t table, std::uint64_t entry_at);
   void check_table(std::uint64_t number);
+  void count(const StoredBlock& block);
   void check_block(const StoredBlock& block, std::uint64_t index, std::uint64_t entry_at);
 
   Shape shape_;
   TablePages pages_;
+  BlockCheck* check_;  // hears of faults, unless it is null
   ClusterOwners owners_;
   std::vector<std::uint64_t> tables_;  // where each is; 0: there is none
   std::vector<bool> checked_;          // of each table

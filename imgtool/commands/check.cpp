@@ -1,7 +1,8 @@
-// imgtool check: whether a qcow2 image is consistent, with qemu-img's JSON keys and exit codes.
+// imgtool check: whether an image is consistent, with qemu-img's JSON keys and exit codes.
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include "formats/images/block_formats.hpp"
 #include "formats/images/probe.hpp"
 #include "formats/images/qcow2/check.hpp"
 #include "formats/images/qcow2/free_clusters.hpp"
@@ -38,7 +39,9 @@ int code_of(const CheckResult& result) {
 }
 
 struct Outcome {
-  CheckResult result;  // after the repair
+  formats::Format format = formats::Format::qcow2;
+  CheckResult result;              // after the repair
+  std::uint64_t leaked_bytes = 0;  // of other formats
   std::uint64_t corruptions_fixed = 0;
   std::uint64_t leaks_fixed = 0;
 };
@@ -56,13 +59,14 @@ void print_as_json(const std::string& path, const Outcome& outcome) {
   json["check-errors"] = result.errors;
   put("corruptions", result.corruptions);
   put("leaks", result.leaks);
+  put("leaked-bytes", outcome.leaked_bytes);
   put("corruptions-fixed", outcome.corruptions_fixed);
   put("leaks-fixed", outcome.leaks_fixed);
   put("allocated-clusters", result.allocated_clusters);
   put("fragmented-clusters", result.fragmented_clusters);
   put("compressed-clusters", result.compressed_clusters);
   json["filename"] = path;
-  json["format"] = "qcow2";
+  json["format"] = formats::name_of(outcome.format);
   print_json(json);
 }
 
@@ -71,7 +75,28 @@ std::string share(std::uint64_t part, std::uint64_t whole) {
   return fmt::format(" ({:.2f} %)", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
 }
 
+void print_blocks(const Outcome& outcome) {
+  const CheckResult& result = outcome.result;
+  if (result.clean()) {
+    print("No errors were found on the image.\n");
+  } else {
+    print(fmt::format("{} corruptions, {} leaked blocks ({} bytes).\n", result.corruptions,
+                      result.leaks, outcome.leaked_bytes));
+  }
+  print(fmt::format("Of {} blocks {}{} are allocated", result.total_clusters,
+                    result.allocated_clusters,
+                    share(result.allocated_clusters, result.total_clusters)));
+  if (result.compressed_clusters > 0) {
+    print(fmt::format("; of these {} are compressed", result.compressed_clusters));
+  }
+  print(fmt::format(".\nThe image ends at offset {}.\n", result.image_end));
+}
+
 void print_as_text(const Outcome& outcome) {
+  if (outcome.format != formats::Format::qcow2) {
+    print_blocks(outcome);
+    return;
+  }
   const CheckResult& result = outcome.result;
   if (outcome.corruptions_fixed + outcome.leaks_fixed != 0) {
     print(fmt::format("Repaired: {} corruptions, {} leaked clusters.\n", outcome.corruptions_fixed,
@@ -126,7 +151,8 @@ bool repair_once(const io::File& file, Repair repair, const CheckResult& found) 
 Outcome check_and_repair(const io::File& file, Repair repair, const ProblemSink& tell) {
   constexpr int most_rounds = 4;
   const auto tell_nothing = [](const std::string&) {};
-  Outcome outcome{formats::qcow2::check(file, tell, stop_flag())};
+  Outcome outcome;
+  outcome.result = formats::qcow2::check(file, tell, stop_flag());
   if (repair == Repair::none) return outcome;
   const CheckResult before = outcome.result;
   for (int round = 0; round < most_rounds; ++round) {
@@ -142,22 +168,53 @@ Outcome check_and_repair(const io::File& file, Repair repair, const ProblemSink&
   return outcome;
 }
 
+Outcome check_blocks(const io::File& file, formats::Format format, const ProblemSink& tell) {
+  formats::BlockCheck check(tell);
+  formats::check_block_image(file, format, check);
+  const formats::BlockCheckResult& found = check.result();
+  if (found.corruptions > formats::BlockCheck::most_told) {
+    tell(fmt::format("... and {} more", found.corruptions - formats::BlockCheck::most_told));
+  }
+  Outcome outcome;
+  outcome.format = format;
+  outcome.result.corruptions = found.corruptions;
+  outcome.result.leaks = found.leaked_blocks;
+  outcome.leaked_bytes = found.leaked_bytes;
+  outcome.result.image_end = found.image_end;
+  outcome.result.total_clusters = found.total_blocks;
+  outcome.result.allocated_clusters = found.allocated_blocks;
+  outcome.result.compressed_clusters = found.compressed_blocks;
+  return outcome;
+}
+
+void refuse_format(const std::string& path, formats::Format format, Repair repair) {
+  if (format == formats::Format::qcow2) return;
+  if (!formats::is_block_format(format)) {
+    throw io::Error(io::ErrorKind::unsupported, path,
+                    fmt::format("is {}, which cannot be checked", name_of(format)));
+  }
+  if (repair == Repair::none) return;
+  throw io::Error::refusal(
+      path, fmt::format("is {}, which imgtool checks and does not repair; what can be read of it "
+                        "is in a new image that convert makes",
+                        name_of(format)));
+}
+
 Outcome check(const std::string& path, std::optional<formats::Format> format, Repair repair,
               bool force_share, bool json) {
   const io::File file(path, repair == Repair::none ? O_RDONLY : O_RDWR);
   if (!format) format = formats::probe(file);
-  if (*format != formats::Format::qcow2) {
-    throw io::Error(io::ErrorKind::unsupported, path,
-                    fmt::format("is {}, which cannot be checked", name_of(*format)));
-  }
+  refuse_format(path, *format, repair);
   if (repair != Repair::none) {
     io::lock_image(file, io::ImageUse::writing);
   } else if (!force_share) {
     io::lock_image(file, io::ImageUse::reading, way_past_lock);
   }
-  return check_and_repair(file, repair, [json](const std::string& problem) {
+  const ProblemSink tell = [json](const std::string& problem) {
     json ? complain(problem) : print(terminal_text(problem) + '\n');
-  });
+  };
+  if (*format != formats::Format::qcow2) return check_blocks(file, *format, tell);
+  return check_and_repair(file, repair, tell);
 }
 
 }  // namespace
@@ -168,17 +225,18 @@ int run_check(const Arguments& arguments) {
   Repair repair = Repair::none;
   AnswerFormat output = AnswerFormat::human;
   CommandLine line("check",
-                   "Checks whether a qcow2 image is consistent: refcounts against what is used, "
-                   "every table entry, and what is past the end of the file. Content and the "
-                   "files that the image names are not looked at.");
+                   "Checks whether an image is consistent: every table entry, what is past the end "
+                   "of the file, places with two owners; of qcow2 also the refcounts. Also VMDK, "
+                   "VHD, VHDX, VDI, QED, qcow and Parallels images. Content and the files that "
+                   "the image names are not looked at.");
   line.argument("IMAGE", path, "image to check; only --repair writes to it");
   line.option("format,f", format_into(format),
               "format of the image (default: its content decides)");
   line.option(
       "repair,r",
       choice_into(repair, {{"none", Repair::none}, {"leaks", Repair::leaks}, {"all", Repair::all}}),
-      "mend refcounts that are too high, or everything that can be mended; the file gives back the "
-      "room that is free then");
+      "qcow2: mend refcounts that are too high, or everything that can be mended; the file gives "
+      "back the room that is free then");
   bool force_share = false;
   force_share_option(line, force_share);
   answer_format_option(line, output);

@@ -95,9 +95,9 @@ BlockFacts read_facts(const io::File& file) {
   return facts;
 }
 
-ParallelsMap::ParallelsMap(const io::File& file, const Header& header)
+ParallelsMap::ParallelsMap(const io::File& file, const Header& header, BlockCheck* check)
     : EntryMap(header.virtual_size, header.cluster_size), pages_(file), header_(header) {
-  BlockOwners owners(pages_.path(), pages_.file_size(), block_size());
+  BlockOwners owners(pages_.path(), pages_.file_size(), block_size(), check);
   owners.reserve({0, header_.data_at}, "the header or the table");
   for (std::uint64_t index = 0; index < header_.entries; ++index) {
     const std::uint32_t word = entry(index);
@@ -105,6 +105,7 @@ ParallelsMap::ParallelsMap(const io::File& file, const Header& header)
     owners.add(header_.place_of(word), content_of(index), index, table_at + index * 4);
   }
   owners.check();
+  if (check != nullptr) owners.count_leaks();
 }
 
 std::uint32_t ParallelsMap::entry(std::uint64_t index) {
@@ -115,6 +116,14 @@ StoredBlock ParallelsMap::block_at(std::uint64_t index) {
   const std::uint32_t word = entry(index);
   if (word == 0) return {BlockKind::absent};
   return {BlockKind::plain, header_.place_of(word)};
+}
+
+void check(const io::File& file, BlockCheck& check) {
+  const Header header = read_header(file);
+  if (header.in_use) {
+    check.remark(fmt::format("{}: it was not closed by who wrote to it last", file.path()));
+  }
+  check.result().total_blocks = ParallelsMap(file, header, &check).block_count();
 }
 
 std::unique_ptr<BlockMap> open_map(const io::File& file) {

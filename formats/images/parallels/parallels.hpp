@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "formats/images/block_check.hpp"
 #include "formats/images/block_facts.hpp"
 #include "formats/images/block_map.hpp"
 #include "formats/images/table_pages.hpp"
@@ -40,7 +41,7 @@ class ParallelsMap final : public EntryMap {
  public:
   // `file` outlives the map. Reads the whole table, to refuse clusters that lie in one place, in
   // the header, or past the end. Throws Error.
-  ParallelsMap(const io::File& file, const Header& header);
+  ParallelsMap(const io::File& file, const Header& header, BlockCheck* check = nullptr);
 
  private:
   [[nodiscard]] StoredBlock block_at(std::uint64_t index) override;
@@ -49,6 +50,9 @@ class ParallelsMap final : public EntryMap {
   TablePages pages_;
   Header header_;
 };
+
+// Throws Error where the header is damaged.
+void check(const io::File& file, BlockCheck& check);
 
 [[nodiscard]] std::unique_ptr<BlockMap> open_map(const io::File& file);
 

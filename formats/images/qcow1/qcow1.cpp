@@ -114,8 +114,8 @@ BlockFacts read_facts(const io::File& file) {
   return facts;
 }
 
-Qcow1Map::Qcow1Map(const io::File& file, const Header& header)
-    : TableMap(file, shape_of(header)), cluster_bits_(header.cluster_bits) {}
+Qcow1Map::Qcow1Map(const io::File& file, const Header& header, BlockCheck* check)
+    : TableMap(file, shape_of(header), check), cluster_bits_(header.cluster_bits) {}
 
 // The highest bit says that it is a stream; its length is in the next bits, as many as a cluster
 // has.
@@ -129,6 +129,11 @@ StoredBlock Qcow1Map::parse_word(std::uint64_t word) const {
       static_cast<std::uint32_t>(word >> length_at) & ((std::uint32_t{1} << cluster_bits_) - 1);
   block.host = word & ((std::uint64_t{1} << length_at) - 1);
   return block;
+}
+
+void check(const io::File& file, BlockCheck& check) {
+  const Header header = read_header(file);
+  Qcow1Map(file, header, &check).check_all();
 }
 
 std::unique_ptr<BlockMap> open_map(const io::File& file) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "formats/images/block_check.hpp"
 #include "formats/images/block_facts.hpp"
 #include "formats/images/block_map.hpp"
 #include "formats/images/parent.hpp"
@@ -35,13 +36,16 @@ struct Header {
 
 class Qcow1Map final : public TableMap {
  public:
-  Qcow1Map(const io::File& file, const Header& header);
+  Qcow1Map(const io::File& file, const Header& header, BlockCheck* check = nullptr);
 
  private:
   [[nodiscard]] StoredBlock parse_word(std::uint64_t word) const override;
 
   unsigned cluster_bits_;
 };
+
+// Throws Error where the header is damaged. A backing file is not looked at.
+void check(const io::File& file, BlockCheck& check);
 
 // What is absent is the backing file's, if there is one. Throws ErrorKind::unsupported for an
 // encrypted image.

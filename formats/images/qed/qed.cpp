@@ -129,6 +129,7 @@ TableMap::Shape shape_of(const Header& header) {
   shape.header = {0, header.header_bytes};
   shape.directory_at = header.directory_at;
   shape.table_bytes = header.table_bytes;
+  shape.directory_bytes = header.table_bytes;
   return shape;
 }
 
@@ -151,13 +152,22 @@ BlockFacts read_facts(const io::File& file) {
   return facts;
 }
 
-QedMap::QedMap(const io::File& file, const Header& header) : TableMap(file, shape_of(header)) {}
+QedMap::QedMap(const io::File& file, const Header& header, BlockCheck* check)
+    : TableMap(file, shape_of(header), check) {}
 
 StoredBlock QedMap::parse_word(std::uint64_t word) const {
   constexpr std::uint64_t zero_word = 1;
   if (word == 0) return {BlockKind::absent};
   if (word == zero_word) return {BlockKind::zero};
   return {BlockKind::plain, word};
+}
+
+void check(const io::File& file, BlockCheck& check) {
+  const Header header = read_header(file);
+  if (header.needs_check) {
+    check.remark(fmt::format("{}: it was not closed by who wrote to it last", file.path()));
+  }
+  QedMap(file, header, &check).check_all();
 }
 
 std::unique_ptr<BlockMap> open_map(const io::File& file) {

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "formats/images/block_check.hpp"
 #include "formats/images/block_facts.hpp"
 #include "formats/images/block_map.hpp"
 #include "formats/images/parent.hpp"
@@ -36,11 +37,14 @@ struct Header {
 
 class QedMap final : public TableMap {
  public:
-  QedMap(const io::File& file, const Header& header);
+  QedMap(const io::File& file, const Header& header, BlockCheck* check = nullptr);
 
  private:
   [[nodiscard]] StoredBlock parse_word(std::uint64_t word) const override;
 };
+
+// Throws Error where the header is damaged. A backing file is not looked at.
+void check(const io::File& file, BlockCheck& check);
 
 // What is absent is the backing file's, if there is one.
 [[nodiscard]] std::unique_ptr<BlockMap> open_map(const io::File& file);

@@ -1,6 +1,8 @@
 #include "formats/images/vhd/map.hpp"
 
 #include <algorithm>
+#include <array>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -13,6 +15,41 @@ namespace {
 
 constexpr std::uint32_t no_block = 0xffffffff;
 
+std::optional<io::Error> fault_of_fixed(const io::File& file, const Layout& layout) {
+  if (layout.footer.virtual_size() <= layout.footer_offset) return std::nullopt;
+  return io::Error::format(
+      file.path(), layout.footer_offset,
+      fmt::format("the content ends here, before the {} bytes that the footer tells of: it was cut "
+                  "short",
+                  layout.footer.virtual_size()));
+}
+
+void check_fixed(const io::File& file, const Layout& layout, BlockCheck& check) {
+  BlockCheckResult& result = check.result();
+  const std::uint64_t size = layout.footer.virtual_size();
+  if (const auto fault = fault_of_fixed(file, layout)) {
+    check.corrupt(*fault);
+  } else {
+    result.leaked_bytes = layout.footer_offset - size;
+    result.leaked_blocks = result.leaked_bytes / sector;
+  }
+  result.total_blocks = result.allocated_blocks = size / sector;
+  result.image_end = file.size();
+}
+
+// Whoever finds the end missing goes by the copy.
+void check_copy(const io::File& file, const Layout& layout, BlockCheck& check) {
+  std::array<std::byte, footer_bytes> footer{};
+  std::array<std::byte, footer_bytes> copy{};
+  const std::uint64_t length = std::min(footer_bytes, file.size() - layout.footer_offset);
+  (void)file.read_at(layout.footer_offset, std::span(footer).first(length));
+  (void)file.read_at(0, std::span(copy).first(length));
+  if (footer == copy) return;
+  check.corrupt(io::Error::format(
+      file.path(), 0,
+      fmt::format("here should be a copy of the footer, which is at {}", layout.footer_offset)));
+}
+
 }  // namespace
 
 BlockRun FixedMap::run_at(std::uint64_t guest, std::uint64_t most) {
@@ -23,21 +60,21 @@ BlockRun FixedMap::run_at(std::uint64_t guest, std::uint64_t most) {
   return run;
 }
 
-DynamicMap::DynamicMap(const io::File& file, const Layout& layout)
+DynamicMap::DynamicMap(const io::File& file, const Layout& layout, BlockCheck* check)
     : EntryMap(layout.footer.virtual_size(), layout.header->block_size),
       pages_(file),
       header_(*layout.header),
       bits_(block_count()) {
-  check_blocks(layout);
+  check_blocks(layout, check);
 }
 
 std::uint32_t DynamicMap::entry(std::uint64_t index) {
   return load_big_endian<std::uint32_t>(pages_.cached(header_.table_offset + index * 4, 4), 0);
 }
 
-void DynamicMap::check_blocks(const Layout& layout) {
+void DynamicMap::check_blocks(const Layout& layout, BlockCheck* check) {
   const std::uint64_t size = pages_.file_size();
-  BlockOwners owners(pages_.path(), size, header_.bitmap_bytes() + block_size());
+  BlockOwners owners(pages_.path(), size, header_.bitmap_bytes() + block_size(), check);
   owners.reserve({0, footer_bytes}, "the copy of the footer");
   owners.reserve({header_.offset, dynamic_header_bytes}, "the dynamic header");
   owners.reserve({header_.table_offset, header_.table_bytes()}, "the block table");
@@ -51,6 +88,7 @@ void DynamicMap::check_blocks(const Layout& layout) {
                header_.table_offset + index * 4);
   }
   owners.check();
+  if (check != nullptr) owners.count_leaks();
 }
 
 StoredBlock DynamicMap::block_at(std::uint64_t index) {
@@ -105,17 +143,25 @@ bool DynamicMap::is_set(std::uint64_t sector_of_block) const {
   return (byte & (0x80U >> sector_of_block % 8)) != 0;
 }
 
+void check(const io::File& file, BlockCheck& check) {
+  const Layout layout = read_layout(file);
+  if (layout.end_is_missing) {
+    check.corrupt(io::Error::format(file.path(), file.size(),
+                                    "here should be the footer; its copy at the start was read"));
+  }
+  if (!layout.header) {
+    check_fixed(file, layout, check);
+    return;
+  }
+  if (!layout.end_is_missing) check_copy(file, layout, check);
+  check.result().total_blocks = DynamicMap(file, layout, &check).block_count();
+}
+
 std::unique_ptr<BlockMap> open_map(const io::File& file) {
   const Layout layout = read_layout(file);
   const Footer& footer = layout.footer;
   if (footer.kind != Kind::fixed) return std::make_unique<DynamicMap>(file, layout);
-  if (footer.virtual_size() > layout.footer_offset) {
-    throw io::Error::format(
-        file.path(), layout.footer_offset,
-        fmt::format("the content ends here, before the {} bytes that the footer "
-                    "tells of: it was cut short",
-                    footer.virtual_size()));
-  }
+  if (const auto fault = fault_of_fixed(file, layout)) throw io::Error(*fault);
   return std::make_unique<FixedMap>(footer.virtual_size());
 }
 

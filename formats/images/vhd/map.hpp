@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "formats/images/block_check.hpp"
 #include "formats/images/block_map.hpp"
 #include "formats/images/table_pages.hpp"
 #include "formats/images/vhd/footer.hpp"
@@ -29,7 +30,7 @@ class DynamicMap final : public EntryMap {
  public:
   // `file` outlives the map. Reads the whole table, to refuse blocks that lie in one place, in the
   // headers, or past the end. Throws Error.
-  DynamicMap(const io::File& file, const Layout& layout);
+  DynamicMap(const io::File& file, const Layout& layout, BlockCheck* check = nullptr);
 
   [[nodiscard]] BlockRun run_at(std::uint64_t guest, std::uint64_t most) override;
 
@@ -38,7 +39,7 @@ class DynamicMap final : public EntryMap {
 
   [[nodiscard]] StoredBlock block_at(std::uint64_t index) override;
   [[nodiscard]] std::uint32_t entry(std::uint64_t index);
-  void check_blocks(const Layout& layout);
+  void check_blocks(const Layout& layout, BlockCheck* check);
   void read_bitmap(std::uint64_t index);
   [[nodiscard]] bool all_set(std::uint64_t index);
   [[nodiscard]] bool is_set(std::uint64_t sector_of_block) const;
@@ -49,6 +50,9 @@ class DynamicMap final : public EntryMap {
   std::vector<std::byte> bitmap_;  // of the block that was looked at last
   std::uint64_t bitmap_of_ = 0;
 };
+
+// Throws Error where footer or header are damaged. A parent is not looked at.
+void check(const io::File& file, BlockCheck& check);
 
 // Of a differencing image, what is absent is its parent's.
 [[nodiscard]] std::unique_ptr<BlockMap> open_map(const io::File& file);

@@ -31,12 +31,12 @@ std::uint8_t state_of(std::uint64_t word) { return static_cast<std::uint8_t>(wor
 
 }  // namespace
 
-VhdxMap::VhdxMap(const io::File& file, Layout layout)
+VhdxMap::VhdxMap(const io::File& file, Layout layout, BlockCheck* check)
     : EntryMap(layout.metadata.virtual_size, layout.metadata.block_size),
       layout_(std::move(layout)),
       stored_size_(file.size()),
       pages_(patched_pages(file, layout_.patches)) {
-  check_blocks();
+  check_blocks(check);
 }
 
 // Behind each chunk of blocks there is the entry of their bitmap.
@@ -69,7 +69,7 @@ std::uint64_t VhdxMap::bitmap_of(std::uint64_t chunk) {
   return place;
 }
 
-void VhdxMap::check_blocks() {
+void VhdxMap::check_blocks(BlockCheck* check) {
   const std::uint64_t table_length = layout_.metadata.entries() * 8;
   if (table_length > layout_.regions.table.length) {
     throw io::Error::format(pages_.path(), layout_.regions.table.offset,
@@ -89,42 +89,58 @@ void VhdxMap::check_blocks() {
     throw io::Error::format(pages_.path(), layout_.header.log.offset,
                             "the log is said to be here, where the block table or the metadata is");
   }
-  BlockOwners owners(pages_.path(), file_size, block_size());
+  BlockOwners owners(pages_.path(), file_size, block_size(), check);
   owners.reserve({0, unit}, "the header");
   owners.reserve(layout_.header.log, "the log");
   owners.reserve(regions.table, "the block table");
   owners.reserve(regions.metadata, "the metadata");
   for (std::uint64_t index = 0; index < block_count(); ++index) {
     const std::uint64_t word = entry(index);
-    check_entry(word, index);
-    if (state_of(word) == partially_present) {
-      const std::uint64_t chunk = index / layout_.metadata.chunk_ratio();
-      if (chunk >= bitmaps_.size()) bitmaps_.resize(chunk + 1);
-      if (bitmaps_[chunk] == 0) {
-        bitmaps_[chunk] = bitmap_of(chunk);
-        owners.reserve({bitmaps_[chunk], unit}, "a bitmap of sectors");
-      }
-    } else if (state_of(word) != fully_present) {
-      continue;
-    }
+    if (!check_entry(word, index, check)) continue;
+    if (state_of(word) == partially_present && !note_bitmap(index, check, owners)) continue;
+    if (state_of(word) != fully_present && state_of(word) != partially_present) continue;
     const std::uint64_t place = word & place_bits;
     std::uint64_t needed = content_of(index);
     if (layout_.may_be_cut && place < file_size) needed = std::min(needed, file_size - place);
     owners.add(place, needed, index, entry_place(index));
   }
   owners.check();
+  if (check == nullptr) return;
+  owners.count_leaks();
+  // Bitmaps, which a parent needs, are not looked at; and fixed images are made with room to spare.
+  if (layout_.metadata.has_parent || layout_.metadata.fixed) {
+    check->result().leaked_blocks = check->result().leaked_bytes = 0;
+  }
 }
 
-void VhdxMap::check_entry(std::uint64_t word, std::uint64_t index) const {
+// Looks for the bitmap that block `index` needs. Whether it is there.
+bool VhdxMap::note_bitmap(std::uint64_t index, BlockCheck* check, BlockOwners& owners) {
+  const std::uint64_t chunk = index / layout_.metadata.chunk_ratio();
+  if (chunk >= bitmaps_.size()) bitmaps_.resize(chunk + 1);
+  if (bitmaps_[chunk] != 0) return true;
+  try {
+    bitmaps_[chunk] = bitmap_of(chunk);
+  } catch (const io::Error& error) {
+    report(check, error);
+    return false;
+  }
+  owners.reserve({bitmaps_[chunk], unit}, "a bitmap of sectors");
+  return true;
+}
+
+// Whether it can be gone by.
+bool VhdxMap::check_entry(std::uint64_t word, std::uint64_t index, BlockCheck* check) const {
   const std::uint8_t state = state_of(word);
+  const bool partial = state == partially_present;
   const bool known = state <= unmapped || state == unmapped_earlier || state == fully_present ||
-                     (state == partially_present && layout_.metadata.has_parent);
-  if (known && (word & ~place_bits & ~state_bits) == 0) return;
-  throw io::Error::format(
-      pages_.path(), entry_place(index),
-      fmt::format("the table's word for block {} is {:#018x}: {}", index, word,
-                  state == partially_present ? "it needs a parent, and the image has none"
-                                             : "no such state or bits are known"));
+                     (partial && layout_.metadata.has_parent);
+  if (known && (word & ~place_bits & ~state_bits) == 0) return true;
+  report(check,
+         io::Error::format(pages_.path(), entry_place(index),
+                           fmt::format("the table's word for block {} is {:#018x}: {}", index, word,
+                                       partial ? "it needs a parent, and the image has none"
+                                               : "no such state or bits are known")));
+  return false;
 }
 
 StoredBlock VhdxMap::block_at(std::uint64_t index) {
@@ -206,7 +222,9 @@ BlockRun VhdxMap::run_at(std::uint64_t guest, std::uint64_t most) {
   return run;
 }
 
-std::unique_ptr<BlockMap> open_map(const io::File& file) {
+namespace {
+
+VhdxMap::Layout read_layout(const io::File& file) {
   VhdxMap::Layout layout;
   layout.header = read_header(file);
   if (!layout.header.log_is_empty()) {
@@ -219,7 +237,22 @@ std::unique_ptr<BlockMap> open_map(const io::File& file) {
   }
   // Old versions of qemu do not fill the last block up.
   layout.may_be_cut = read_creator(file).starts_with("QEMU");
-  return std::make_unique<VhdxMap>(file, std::move(layout));
+  return layout;
+}
+
+}  // namespace
+
+void check(const io::File& file, BlockCheck& check) {
+  VhdxMap::Layout layout = read_layout(file);
+  if (!layout.header.log_is_empty()) {
+    check.remark(fmt::format("{}: its log was not replayed; it is checked as the log leaves it",
+                             file.path()));
+  }
+  check.result().total_blocks = VhdxMap(file, std::move(layout), &check).block_count();
+}
+
+std::unique_ptr<BlockMap> open_map(const io::File& file) {
+  return std::make_unique<VhdxMap>(file, read_layout(file));
 }
 
 }  // namespace formats::vhdx

@@ -25,10 +25,11 @@ std::string at_sector(std::uint64_t offset) { return fmt::format("sector {}", of
 
 }  // namespace
 
-SparseMap::SparseMap(const io::File& file, const Header& header)
+SparseMap::SparseMap(const io::File& file, const Header& header, BlockCheck* check)
     : EntryMap(header.capacity * sector, header.grain_bytes()),
       pages_(file),
       header_(header),
+      check_(check),
       checked_(header.tables()),
       owners_(file.path(), pages_.file_size(), least_distance(header)) {
   read_directory();
@@ -54,10 +55,13 @@ void SparseMap::read_directory() {
     const auto word = load_little_endian<std::uint32_t>(pages_.cached(at + number * 4, 4), 0);
     const std::uint64_t table = word * sector;
     if (table > size || header_.table_bytes() > size - table) {
-      throw io::Error::format(pages_.path(), at + number * 4,
-                              fmt::format("grain table {} is said to be at {}, but the file ends "
-                                          "at {}: it was cut short",
-                                          number, at_sector(table), size));
+      report(check_, io::Error::format(
+                         pages_.path(), at + number * 4,
+                         fmt::format("grain table {} is said to be at {}, but the file ends at {}: "
+                                     "it was cut short",
+                                     number, at_sector(table), size)));
+      tables_.push_back(0);
+      continue;
     }
     tables_.push_back(table);
     if (table != 0) metadata_.push_back({table, header_.table_bytes()});
@@ -65,13 +69,24 @@ void SparseMap::read_directory() {
   std::erase_if(metadata_, [](const io::ByteRange& range) { return range.empty(); });
   std::sort(metadata_.begin(), metadata_.end(),
             [](const auto& a, const auto& b) { return a.offset < b.offset; });
-  const auto shared =
-      std::adjacent_find(metadata_.begin(), metadata_.end(),
-                         [](const auto& a, const auto& b) { return b.offset < a.end(); });
-  if (shared == metadata_.end()) return;
-  throw io::Error::format(pages_.path(), (shared + 1)->offset,
-                          "two tables, or one and the header, are said to be here: the image is "
-                          "damaged");
+  const auto overlap = [](const auto& a, const auto& b) { return b.offset < a.end(); };
+  for (auto from = metadata_.begin();;) {
+    const auto shared = std::adjacent_find(from, metadata_.end(), overlap);
+    if (shared == metadata_.end()) return;
+    report(check_, io::Error::format(pages_.path(), (shared + 1)->offset,
+                                     "two tables, or one and the header, are said to be here: the "
+                                     "image is damaged"));
+    from = shared + 1;
+  }
+}
+
+// How long packed grains are stands before them; so what is leaked is not known.
+void SparseMap::check_all() {
+  for (std::uint64_t number = 0; number < tables_.size(); ++number) (void)load_table(number);
+  BlockCheckResult& result = check_->result();
+  result.total_blocks = block_count();
+  if (header_.compressed) result.compressed_blocks = result.allocated_blocks;
+  result.image_end = pages_.file_size();
 }
 
 bool SparseMap::load_table(std::uint64_t number) {
@@ -109,20 +124,23 @@ void SparseMap::check_table(std::uint64_t number) {
 
 void SparseMap::check_grain(std::uint64_t index, std::uint64_t offset, std::uint64_t entry_at) {
   const auto fail = [&](const std::string& why) {
-    throw io::Error::format(
-        pages_.path(), entry_at,
-        fmt::format("grain {} is said to be at {}, {}", index, at_sector(offset), why));
+    report(check_, io::Error::format(pages_.path(), entry_at,
+                                     fmt::format("grain {} is said to be at {}, {}", index,
+                                                 at_sector(offset), why)));
   };
   const std::uint64_t size = pages_.file_size();
   const std::uint64_t needed = header_.compressed ? marker_bytes : content_of(index);
   if (offset >= size || needed > size - offset) {
     fail(fmt::format("but the file ends at {}: it was cut short", size));
+    return;
   }
+  if (check_ != nullptr) ++check_->result().allocated_blocks;
   const auto behind = std::upper_bound(
       metadata_.begin(), metadata_.end(), offset,
       [](std::uint64_t at, const io::ByteRange& range) { return at < range.end(); });
   if (behind != metadata_.end() && behind->offset < offset + needed) {
     fail("where the header or a table is");
+    return;
   }
   if (!owners_.take({offset, 1})) fail("where another one is");
 }
@@ -180,6 +198,14 @@ bool SparseMap::unpack(std::uint64_t guest, std::span<const std::byte> stream,
   const auto rest = block.subspan(*unpacked);
   std::fill(rest.begin(), rest.end(), std::byte{0});
   return true;
+}
+
+void check(const io::File& file, BlockCheck& check) {
+  const Layout layout = read_layout(file);
+  if (layout.header.unclean) {
+    check.remark(fmt::format("{}: it was not closed by who wrote to it last", file.path()));
+  }
+  SparseMap(file, layout.header, &check).check_all();
 }
 
 std::unique_ptr<BlockMap> open_map(const io::File& file) {

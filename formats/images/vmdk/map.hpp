@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "formats/images/block_check.hpp"
 #include "formats/images/block_map.hpp"
 #include "formats/images/block_owners.hpp"
 #include "formats/images/table_pages.hpp"
@@ -20,7 +21,10 @@ class SparseMap final : public EntryMap {
   // `file` outlives the map. Reads the directory, to refuse tables that lie in one place, in the
   // header, or past the end; a table is read, and its grains are checked, when one of them is asked
   // for. Throws Error.
-  SparseMap(const io::File& file, const Header& header);
+  SparseMap(const io::File& file, const Header& header, BlockCheck* check = nullptr);
+
+  // Looks at all tables, for the check that it was made with.
+  void check_all();
 
   // A grain is a marker (its sector on the disk, and how long it is) and a zlib stream. The disk's
   // last one may end with the disk.
@@ -40,6 +44,7 @@ class SparseMap final : public EntryMap {
 
   TablePages pages_;
   Header header_;
+  BlockCheck* check_;                    // hears of faults, unless it is null
   std::vector<std::uint64_t> tables_;    // where each is, in bytes; 0: it has none
   std::vector<io::ByteRange> metadata_;  // ascending, apart
   std::vector<bool> checked_;            // tables
@@ -47,6 +52,10 @@ class SparseMap final : public EntryMap {
   std::optional<std::uint64_t> table_number_;
   ClusterOwners owners_;  // where grains begin
 };
+
+// Throws Error where the header or the directory is damaged, ErrorKind::refused where a part of the
+// content is in other files. A parent is not looked at.
+void check(const io::File& file, BlockCheck& check);
 
 // What is absent is the parent's, if there is one. Throws ErrorKind::refused where a part of the
 // content is in other files.
