@@ -70,9 +70,10 @@ def no_output_yet(places: Places, _first_round: bool) -> None:
         places["out"].unlink()
 
 
-def same_disk(places: Places, result: str) -> str:
+def same_disk(places: Places, result: str, kind: str | None = None) -> str:
     """By content, whatever the format; and how large it became."""
-    done = subprocess.run(["qemu-img", "compare", places["image"], places[result]],
+    stated = [] if kind is None else ["-F", kind]
+    done = subprocess.run(["qemu-img", "compare", *stated, places["image"], places[result]],
                           capture_output=True, text=True, check=False)
     print(f"    {places[result].stat().st_size / MIB:.0f} MiB", flush=True)
     return "" if done.returncode == 0 else done.stdout + done.stderr

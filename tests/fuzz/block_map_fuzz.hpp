@@ -1,4 +1,4 @@
-// What the fuzz targets of images over a block map do: ask for the facts, walk through the map, and
+// What the fuzz targets of images over a block map do: ask for the facts, check, walk through the map, and
 // read. Anything but an io::Error, a map with a gap, or a plain run outside of the file is a bug.
 #pragma once
 
@@ -54,6 +54,13 @@ inline int try_block_image(Format format, std::unique_ptr<io::File> file) {
   static const io::MadeRing made = io::make_ring({io::Engine::threads, 4, 1});
   try {
     (void)read_block_facts(*file, format);
+  } catch (const io::Error&) {
+  }
+  try {
+    BlockCheck check([](const std::string&) {});
+    check_block_image(*file, format, check);
+    const BlockCheckResult& found = check.result();
+    if (found.leaked_bytes > file->size() || found.image_end > file->size()) std::abort();
   } catch (const io::Error&) {
   }
   try {
