@@ -140,6 +140,9 @@ int run_convert(const Arguments& arguments) {
   describe(line, o);
   line.example("imgtool convert golden.img golden.qcow2", "raw to qcow2");
   line.example("imgtool convert -c --codec zstd golden.img golden.qcow2", "... compressed");
+  line.example("imgtool convert golden.img golden.vmdk", "for VMware: a stream of packed grains");
+  line.example("imgtool convert -o subformat=fixed,align=1M golden.img golden.vhd",
+               "for Azure: a fixed VHD of whole MiB");
   line.example("imgtool convert -O qcow2 -B base.qcow2 vm.qcow2 thin.qcow2",
                "only what differs from base.qcow2");
   if (const auto exit = line.parse(arguments)) return *exit;

@@ -82,7 +82,9 @@ void new_image_options(CommandLine& line, OutputOptions& options) {
 
 void creation_option(CommandLine& line, OutputOptions& options) {
   line.option(",o", texts_into(options.creation, "KEY=VALUE,..."),
-              "as qemu-img: " + creation_keys(options));
+              "as qemu-img: " + creation_keys(options) +
+                  "; vmdk: subformat; vpc: subformat, force_size, and align (convert and create); "
+                  "vhdx: subformat, block_size");
 }
 
 void backing_options(CommandLine& line, OutputOptions& options) {
