@@ -27,7 +27,7 @@ class TableMap : public EntryMap {
     io::ByteRange header;            // inside the file
     std::uint64_t directory_at = 0;
     std::uint64_t directory_bytes = 0;  // with what of it is not needed; 0: it has no more
-    std::uint64_t table_bytes = 0;  // of one table; whole words, not 0
+    std::uint64_t table_bytes = 0;      // of one table; whole words, not 0
     std::endian order = std::endian::little;
   };
 

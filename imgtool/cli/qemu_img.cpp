@@ -198,7 +198,6 @@ constexpr auto snapshot_rules = std::to_array<Rule>({
 // What a command says where it is not told how.
 enum class Says : std::uint8_t {
   nothing,       // in qemu-img, or what no script looks at
-  ours,          // scripts look at the exit code, or ask for JSON
   words_of_qemu  // scripts look for these
 };
 
@@ -219,7 +218,7 @@ constexpr std::string_view overwrite = "--follow-references --force --yes";
 constexpr auto subcommands = std::to_array<Subcommand>({
     {"amend", "amend", amend_rules, Says::nothing},
     {"bitmap", "bitmap", bitmap_rules, Says::nothing},
-    {"check", "check", check_rules, Says::ours, "", "", true},
+    {"check", "check", check_rules, Says::words_of_qemu, "", "", true},
     {"commit", "commit", commit_rules, Says::nothing, follow},
     {"compare", "compare", compare_rules, Says::words_of_qemu, follow, "", true},
     {"convert", "convert", convert_rules, Says::nothing, overwrite, "-O"},

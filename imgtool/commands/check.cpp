@@ -6,6 +6,7 @@
 #include "formats/images/probe.hpp"
 #include "formats/images/qcow2/check.hpp"
 #include "formats/images/qcow2/free_clusters.hpp"
+#include "formats/images/qcow2/header.hpp"
 #include "formats/images/qcow2/repair.hpp"
 #include "formats/images/qcow2/snapshot_repair.hpp"
 #include "imgtool/cli/image_options.hpp"
@@ -70,9 +71,14 @@ void print_as_json(const std::string& path, const Outcome& outcome) {
   print_json(json);
 }
 
+std::string percent(std::uint64_t part, std::uint64_t whole) {
+  if (whole == 0) return "0.00";
+  return fmt::format("{:.2f}", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+}
+
 std::string share(std::uint64_t part, std::uint64_t whole) {
   if (whole == 0) return {};
-  return fmt::format(" ({:.2f} %)", 100.0 * static_cast<double>(part) / static_cast<double>(whole));
+  return fmt::format(" ({} %)", percent(part, whole));
 }
 
 void print_blocks(const Outcome& outcome) {
@@ -90,6 +96,42 @@ void print_blocks(const Outcome& outcome) {
     print(fmt::format("; of these {} are compressed", result.compressed_clusters));
   }
   print(fmt::format(".\nThe image ends at offset {}.\n", result.image_end));
+}
+
+// What scripts look for in qemu-img's answer.
+void print_as_qemu(const Outcome& outcome) {
+  const CheckResult& result = outcome.result;
+  if (outcome.corruptions_fixed + outcome.leaks_fixed != 0) {
+    print(
+        fmt::format("The following inconsistencies were found and repaired:\n\n"
+                    "    {} leaked clusters\n    {} corruptions\n\n"
+                    "Double checking the fixed image now...\n",
+                    outcome.leaks_fixed, outcome.corruptions_fixed));
+  }
+  if (result.clean()) print("No errors were found on the image.\n");
+  if (result.corruptions != 0) {
+    print(
+        fmt::format("\n{} errors were found on the image.\nData may be corrupted, or further "
+                    "writes to the image may corrupt it.\n",
+                    result.corruptions));
+  }
+  if (result.leaks != 0) {
+    print(
+        fmt::format("\n{} leaked clusters were found on the image.\nThis means waste of disk "
+                    "space, but no harm to data.\n",
+                    result.leaks));
+  }
+  if (result.errors != 0) {
+    print(fmt::format("\n{} internal errors have occurred during the check.\n", result.errors));
+  }
+  if (result.total_clusters != 0 && result.allocated_clusters != 0) {
+    print(fmt::format("{}/{} = {}% allocated, {}% fragmented, {}% compressed clusters\n",
+                      result.allocated_clusters, result.total_clusters,
+                      percent(result.allocated_clusters, result.total_clusters),
+                      percent(result.fragmented_clusters, result.allocated_clusters),
+                      percent(result.compressed_clusters, result.allocated_clusters)));
+  }
+  if (result.image_end != 0) print(fmt::format("Image end offset: {}\n", result.image_end));
 }
 
 void print_as_text(const Outcome& outcome) {
@@ -116,6 +158,17 @@ void print_as_text(const Outcome& outcome) {
       share(result.fragmented_clusters, result.allocated_clusters), result.compressed_clusters,
       share(result.compressed_clusters, result.allocated_clusters)));
   print(fmt::format("The image ends at offset {}.\n", result.image_end));
+}
+
+void print_outcome(const std::string& path, const Outcome& outcome, AnswerFormat format) {
+  switch (format) {
+    case AnswerFormat::human:
+      return print_as_text(outcome);
+    case AnswerFormat::json:
+      return print_as_json(path, outcome);
+    case AnswerFormat::qemu:
+      return print_as_qemu(outcome);
+  }
 }
 
 std::uint64_t decrease(std::uint64_t before, std::uint64_t after) {
@@ -217,6 +270,19 @@ Outcome check(const std::string& path, std::optional<formats::Format> format, Re
   return check_and_repair(file, repair, tell);
 }
 
+// As qemu-img has it, such an image is no image that cannot be checked, but one that it cannot
+// open.
+bool needs_unknown_features(const std::string& path) {
+  const io::File file(path, O_RDONLY);
+  if (formats::probe(file) != formats::Format::qcow2) return false;
+  try {
+    (void)formats::qcow2::read_header(file);
+    return false;
+  } catch (const io::Error&) {
+    return true;
+  }
+}
+
 }  // namespace
 
 int run_check(const Arguments& arguments) {
@@ -253,15 +319,17 @@ int run_check(const Arguments& arguments) {
   if (force_share && repair != Repair::none) {
     throw UsageError("check: --force-share only reads, and --repair writes");
   }
-  const bool json = line.common().json || output == AnswerFormat::json;
+  if (line.common().json) output = AnswerFormat::json;
+  const bool json = output == AnswerFormat::json;
   try {
     const Outcome outcome = check(path, format, repair, force_share, json);
-    json ? print_as_json(path, outcome) : print_as_text(outcome);
+    print_outcome(path, outcome, output);
     return code_of(outcome.result);
   } catch (const io::Error& error) {
     if (error.kind() == io::ErrorKind::cancelled) throw;
     Failure failure = describe_failure(std::current_exception(), 0);
-    const bool unsupported = error.kind() == io::ErrorKind::unsupported;
+    const bool unsupported =
+        error.kind() == io::ErrorKind::unsupported && !needs_unknown_features(path);
     failure.exit_code = unsupported ? unsupported_code : failed_code;
     return report_failure(failure, json);
   }

@@ -256,8 +256,8 @@ std::uint64_t largest_disk_of(Format format) {
 void check_standard_output(const OutputOptions& options, const OutputPlan& plan,
                            std::optional<std::uint64_t> size) {
   if (plan.path != "-") return;
-  const bool in_order = plan.format == Format::raw || formats::is_stream(plan.format) ||
-                        plan.format == Format::vmdk;
+  const bool in_order =
+      plan.format == Format::raw || formats::is_stream(plan.format) || plan.format == Format::vmdk;
   if (!in_order || options.existing) {
     throw UsageError(
         "only a new raw, zst, gz, xz or vmdk image can go to standard output; what stands first in "

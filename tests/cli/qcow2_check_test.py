@@ -229,6 +229,14 @@ class Check(TestCase):
                 self.assertLess(kept, count)
                 self.assert_repaired(image, [str(number) for number in range(kept)])
 
+    def test_unknown_features_are_a_failure_as_for_qemu(self):
+        image = self.image()
+        image.patch(72, "Q", 1 << 20)
+        result = self.imgtool("check", image.path)
+        self.assertEqual(result.code, 1, result)
+        self.assertIn("features that are not known", result.err)
+        self.assertEqual(run(["qemu-img", "check", image.path]).code, 1)
+
     def test_a_refcount_table_past_the_end(self):
         image = self.image()
         digest = self.imgtool_ok("hash", image.path).out.split()[0]

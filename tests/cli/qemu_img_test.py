@@ -147,7 +147,7 @@ class AScriptForQemuImg(TestCase):
         for line in ("info golden.qcow2", "info overlay.qcow2", "info disk.img",
                      "info --backing-chain overlay.qcow2", "snapshot -l golden.qcow2",
                      "map golden.qcow2", "compare disk.img changed.img",
-                     "compare disk.img overlay.qcow2", "measure -O raw disk.img"):
+                     "compare disk.img overlay.qcow2", "check golden.qcow2", "measure -O raw disk.img"):
             with self.subTest(line=line):
                 expected = self.run_in(folder, ["qemu-img"], line).out
                 found = self.run_in(folder, imgtool, line).out

@@ -65,11 +65,6 @@ class WrittenByQemu(BlockImageTestCase):
             self.assert_refused(self.imgtool("hash", image), "lock")
             self.imgtool_ok("hash", "-U", image)
 
-    def test_as_output_it_is_refused(self):
-        disk = self.disk(MiB)
-        self.assert_refused(self.imgtool("convert", disk, self.path("out.vdi")), "does not write")
-        result = self.imgtool("convert", "-O", "vdi", disk, self.path("out"))
-        self.assertEqual(result.code, 2, result)
 
 
 class MadeByHand(BlockImageTestCase):

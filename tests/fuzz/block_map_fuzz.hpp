@@ -1,5 +1,6 @@
-// What the fuzz targets of images over a block map do: ask for the facts, check, walk through the map, and
-// read. Anything but an io::Error, a map with a gap, or a plain run outside of the file is a bug.
+// What the fuzz targets of images over a block map do: ask for the facts, check, walk through the
+// map, and read. Anything but an io::Error, a map with a gap, or a plain run outside of the file is
+// a bug.
 #pragma once
 
 #include <sys/mman.h>

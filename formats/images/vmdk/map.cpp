@@ -201,11 +201,16 @@ bool SparseMap::unpack(std::uint64_t guest, std::span<const std::byte> stream,
 }
 
 void check(const io::File& file, BlockCheck& check) {
-  const Layout layout = read_layout(file);
-  if (layout.header.unclean) {
+  if (is_descriptor(file)) {
+    throw io::Error(io::ErrorKind::unsupported, file.path(),
+                    "is the descriptor of a VMware disk; check the files that it names");
+  }
+  const Header header = read_extent_header(file);
+  if (header.descriptor != 0) (void)read_layout(file);
+  if (header.unclean) {
     check.remark(fmt::format("{}: it was not closed by who wrote to it last", file.path()));
   }
-  SparseMap(file, layout.header, &check).check_all();
+  SparseMap(file, header, &check).check_all();
 }
 
 std::unique_ptr<BlockMap> open_map(const io::File& file) {
