@@ -36,6 +36,12 @@ void refuse_other_content(const OutputPlan& plan) {
   if (plan.path == "-" || !io::exists(plan.path)) return;
   const io::FileKind kind = io::status_of(plan.path).kind;
   if (kind != io::FileKind::block_device && !plan.existing) return;
+  if (plan.format == Format::qcow2 && kind == io::FileKind::block_device && !plan.existing) {
+    if (plan.preallocation == Preallocation::off) return;
+    throw io::Error::refusal(plan.path,
+                             "is a disk, where no room can be set aside: leave "
+                             "-o preallocation (or -S 0) out");
+  }
   if (plan.format != Format::raw) {
     throw io::Error::refusal(
         plan.path, fmt::format("is written in place, which only raw images can be, not {}",
@@ -61,7 +67,7 @@ void refuse_unaligned(const OutputPlan& plan, std::optional<std::uint64_t> size)
 
 DestinationOptions destination_options(const OutputPlan& plan, std::optional<std::uint64_t> size) {
   DestinationOptions options;
-  options.size = size;
+  if (plan.format == Format::raw) options.size = size;  // of others it is known in the end
   options.in_place = plan.existing;
   options.replace = plan.force;
   options.resume = plan.resume;
@@ -95,21 +101,24 @@ void ImageOutput::start() {
     return;
   }
   target_ = &destination_->start(ring_, stop_);
-  image_ = make_stream(*target_);
+  image_ = make_image(*target_);
   if (image_) target_ = image_.get();
 }
 
 // Null: the format's bytes are the disk's.
-std::unique_ptr<formats::ImageTarget> ImageOutput::make_stream(io::Target& pipe) const {
+std::unique_ptr<formats::ImageTarget> ImageOutput::make_image(io::Target& place) const {
   if (plan_.format == Format::zst) {
-    return std::make_unique<formats::zst::ZstTarget>(ring_, pipe, size_, zst_options());
+    return std::make_unique<formats::zst::ZstTarget>(ring_, place, size_, zst_options());
   }
   if (auto encoder = make_encoder()) {
-    return std::make_unique<formats::streams::StreamTarget>(ring_, pipe, std::move(encoder),
+    return std::make_unique<formats::streams::StreamTarget>(ring_, place, std::move(encoder),
                                                             stream_options());
   }
   if (plan_.format == Format::vmdk) {
-    return std::make_unique<formats::vmdk::StreamTarget>(ring_, pipe, vmdk_options());
+    return std::make_unique<formats::vmdk::StreamTarget>(ring_, place, vmdk_options());
+  }
+  if (plan_.format == Format::qcow2) {
+    return std::make_unique<formats::qcow2::Qcow2Target>(ring_, place, size_, qcow2_options());
   }
   return nullptr;
 }
@@ -119,6 +128,15 @@ std::unique_ptr<formats::streams::Encoder> ImageOutput::make_encoder() const {
   if (plan_.format == Format::gz) return formats::streams::make_gzip_encoder(plan_.stream_level);
   if (plan_.format == Format::xz) return formats::streams::make_xz_encoder(plan_.stream_level);
   return nullptr;
+}
+
+formats::qcow2::WriterOptions ImageOutput::qcow2_options() const {
+  formats::qcow2::WriterOptions options;
+  options.create = plan_.create;
+  options.codec = plan_.codec;
+  options.workers = &workers_;
+  options.backing = backing_;
+  return options;
 }
 
 formats::zst::ZstOptions ImageOutput::zst_options() const {
@@ -161,12 +179,7 @@ std::unique_ptr<formats::ImageTarget> ImageOutput::make_target(io::File& file) c
   if (has_block_table(plan_.format)) {
     return std::make_unique<formats::BlockTarget>(ring_, file, *size_, new_blocks(plan_, *size_));
   }
-  formats::qcow2::WriterOptions options;
-  options.create = plan_.create;
-  options.codec = plan_.codec;
-  options.workers = &workers_;
-  options.backing = backing_;
-  return std::make_unique<formats::qcow2::Qcow2Target>(ring_, file, size_, std::move(options));
+  return std::make_unique<formats::qcow2::Qcow2Target>(ring_, file, size_, qcow2_options());
 }
 
 io::Target& ImageOutput::target() {

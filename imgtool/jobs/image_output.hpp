@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "formats/images/image_target.hpp"
+#include "formats/images/qcow2/writer.hpp"
 #include "formats/images/streams/target.hpp"
 #include "formats/images/vmdk/target.hpp"
 #include "formats/images/zst/target.hpp"
@@ -66,7 +67,8 @@ class ImageOutput {
  private:
   [[nodiscard]] std::unique_ptr<formats::ImageTarget> make_target(io::File& file) const;
   [[nodiscard]] std::unique_ptr<formats::streams::Encoder> make_encoder() const;
-  [[nodiscard]] std::unique_ptr<formats::ImageTarget> make_stream(io::Target& pipe) const;
+  [[nodiscard]] std::unique_ptr<formats::ImageTarget> make_image(io::Target& place) const;
+  [[nodiscard]] formats::qcow2::WriterOptions qcow2_options() const;
   [[nodiscard]] formats::zst::ZstOptions zst_options() const;
   [[nodiscard]] formats::streams::StreamTargetOptions stream_options() const;
   [[nodiscard]] formats::vmdk::StreamOptions vmdk_options() const;

@@ -9,6 +9,7 @@
 
 #include "formats/images/qcow2/size_estimate.hpp"
 #include "io/error.hpp"
+#include "io/task_group.hpp"
 
 namespace formats::qcow2 {
 namespace {
@@ -31,19 +32,17 @@ io::FileTargetOptions file_options(const WriterOptions& options) {
 Qcow2Target::Qcow2Target(io::Ring& ring, io::File& file, std::optional<std::uint64_t> guest_size,
                          WriterOptions options)
     : ring_(ring),
-      output_(file),
+      file_(&file),
       guest_size_(guest_size),
       options_(std::move(options)),
       cluster_size_(options_.create.geometry.cluster_size()),
-      file_(ring, file, largest_file, file_options(options_)),
-      log_(file_),
+      file_target_(std::in_place, ring, file, largest_file, file_options(options_)),
+      output_(*file_target_),
+      log_(output_),
       layout_(options_.create, options_.codec.has_value(), log_),
       encoder_(options_.create, options_.codec),
       sequencer_(ring),
       zeros_(cluster_size_) {
-  assert(fault_of(options_.create, guest_size.value_or(0)).empty());
-  assert(!options_.codec || options_.codec->type == options_.create.compression);
-  assert(!options_.codec || options_.create.preallocation == Preallocation::off);
   const Preallocation preallocation = options_.create.preallocation;
   if (preallocation == Preallocation::falloc || preallocation == Preallocation::full) {
     const std::uint64_t bytes = fully_allocated_bytes(options_.create, guest_size.value());
@@ -51,6 +50,32 @@ Qcow2Target::Qcow2Target(io::Ring& ring, io::File& file, std::optional<std::uint
       throw io::Error::system("setting space aside", file.path(), errno, io::ByteRange{0, bytes});
     }
   }
+  begin();
+}
+
+Qcow2Target::Qcow2Target(io::Ring& ring, io::Target& disk, std::optional<std::uint64_t> guest_size,
+                         WriterOptions options)
+    : ring_(ring),
+      guest_size_(guest_size),
+      options_(std::move(options)),
+      cluster_size_(options_.create.geometry.cluster_size()),
+      disk_target_(std::in_place, disk),
+      output_(*disk_target_),
+      log_(output_),
+      layout_(options_.create, options_.codec.has_value(), log_),
+      encoder_(options_.create, options_.codec),
+      sequencer_(ring),
+      zeros_(cluster_size_) {
+  assert(options_.create.preallocation == Preallocation::off);
+  io::run_task(ring_, output_.write(0, zeros_.buffer().first(cluster_size_)));
+  io::run_task(ring_, output_.flush());
+  begin();
+}
+
+void Qcow2Target::begin() {
+  assert(fault_of(options_.create, guest_size_.value_or(0)).empty());
+  assert(!options_.codec || options_.codec->type == options_.create.compression);
+  assert(!options_.codec || options_.create.preallocation == Preallocation::off);
   if (options_.backing != nullptr) {
     // Something that is not zero, so that zeros are not left out.
     std::vector<std::byte> other(cluster_size_, std::byte{1});
@@ -116,8 +141,8 @@ Qcow2Target::Output Qcow2Target::take_output() {
 }
 
 io::Task<> Qcow2Target::write_out(Output output) {
-  for (const HostWrite& write : output.writes) co_await file_.write(write.offset, write.buffer);
-  for (const io::ByteRange& range : output.zeros) co_await file_.zero(range);
+  for (const HostWrite& write : output.writes) co_await output_.write(write.offset, write.buffer);
+  for (const io::ByteRange& range : output.zeros) co_await output_.zero(range);
   co_await log_.write_full_pieces();
 }
 
@@ -245,8 +270,10 @@ io::Task<> Qcow2Target::finish() {
   co_await log_.finish();
   io::AlignedMemory first(header.size());
   std::copy(header.begin(), header.end(), first.bytes().begin());
-  co_await file_.write(0, first.buffer().first(header.size()));
-  output_.truncate(layout_.end());
+  // A disk has no other name under which an image could come to be.
+  if (file_ == nullptr) co_await output_.flush();
+  co_await output_.write(0, first.buffer().first(header.size()));
+  if (file_ != nullptr) file_->truncate(layout_.end());
 }
 
 }  // namespace formats::qcow2

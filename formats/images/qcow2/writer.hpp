@@ -12,6 +12,7 @@
 #include "formats/images/image_target.hpp"
 #include "formats/images/qcow2/chunk_encoder.hpp"
 #include "formats/images/qcow2/layout.hpp"
+#include "io/bounded_target.hpp"
 #include "io/file.hpp"
 #include "io/file_target.hpp"
 #include "io/sequencer.hpp"
@@ -36,8 +37,13 @@ class Qcow2Target final : public ImageTarget {
   // when preallocation says so. Throws Error.
   Qcow2Target(io::Ring& ring, io::File& file, std::optional<std::uint64_t> guest_size,
               WriterOptions options);
+  // Onto `disk`, a block device that may hold anything, from its first byte on; it outlives the
+  // target. Its first cluster is wiped at once, and gets the header when all else is on the disk:
+  // before that there is no image. No preallocation. What does not fit is ENOSPC.
+  Qcow2Target(io::Ring& ring, io::Target& disk, std::optional<std::uint64_t> guest_size,
+              WriterOptions options);
 
-  [[nodiscard]] const std::string& name() const override { return file_.name(); }
+  [[nodiscard]] const std::string& name() const override { return output_.name(); }
   [[nodiscard]] std::uint64_t capacity() const override {
     return guest_size_.value_or(largest_disk);
   }
@@ -45,7 +51,7 @@ class Qcow2Target final : public ImageTarget {
   [[nodiscard]] std::uint64_t zero_grain() const override { return 1 * io::GiB; }
   io::Task<> write(std::uint64_t offset, io::Buffer buffer) override;
   io::Task<> zero(io::ByteRange range) override;
-  io::Task<> flush() override { return file_.flush(); }
+  io::Task<> flush() override { return output_.flush(); }
   void abandon() override { sequencer_.abandon(); }
 
   [[nodiscard]] std::uint64_t granularity() const override { return cluster_size_; }
@@ -60,6 +66,7 @@ class Qcow2Target final : public ImageTarget {
     std::vector<io::ByteRange> zeros;
   };
 
+  void begin();
   io::Task<> take_turn(std::uint64_t offset);
   io::Task<> write_chunk(std::uint64_t offset, io::Buffer buffer);
   io::Task<> write_zeros(io::ByteRange range);
@@ -74,11 +81,13 @@ class Qcow2Target final : public ImageTarget {
   io::Task<> write_out(Output output);
 
   io::Ring& ring_;
-  const io::File& output_;
+  const io::File* file_ = nullptr;  // null: a disk
   const std::optional<std::uint64_t> guest_size_;
   const WriterOptions options_;
   const std::uint64_t cluster_size_;
-  io::FileTarget file_;
+  std::optional<io::FileTarget> file_target_;
+  std::optional<io::BoundedTarget> disk_target_;
+  io::Target& output_;
   io::AppendLog log_;
   Layout layout_;
   ChunkEncoder encoder_;
