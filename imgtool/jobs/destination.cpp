@@ -4,13 +4,20 @@
 #include <cerrno>
 #include <cstdlib>
 #include <optional>
+#include <utility>
+#include <vector>
 
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "formats/images/image.hpp"
+#include "formats/images/qcow2/bitmap_editor.hpp"
+#include "formats/images/qcow2/disk_target.hpp"
+#include "formats/images/qcow2/free_clusters.hpp"
 #include "imgtool/jobs/burn_target.hpp"
+#include "imgtool/jobs/edited_file.hpp"
 #include "imgtool/jobs/output_path.hpp"
 #include "io/devices/device_usage.hpp"
 #include "io/devices/system_roots.hpp"
@@ -89,6 +96,74 @@ class InPlace final : public Destination {
   io::Ring* ring_ = nullptr;
 };
 
+// The disk of an image. What is written shows when it is published.
+class ExistingQcow2 final : public Destination {
+ public:
+  ExistingQcow2(const std::string& path, const DestinationOptions& options)
+      : options_(options),
+        file_(open_qcow2_alone(path, "a disk that could be written in place")),
+        header_(formats::qcow2::read_editable(file_)) {
+    formats::qcow2::refuse_unwritable(file_, header_);
+    if (options.size.value_or(0) <= header_.virtual_size) return;
+    throw io::Error::refusal(path, fmt::format("is too small: its disk has {} bytes, the new one "
+                                               "{}; imgtool resize makes it larger",
+                                               header_.virtual_size, *options.size));
+  }
+
+  io::Target& start(io::Ring& ring, const io::StopFlag& stop) override {
+    assert(!target_);
+    ring_ = &ring;
+    formats::qcow2::refuse_damaged(file_, stop);
+    record_in_bitmaps(stop);
+    header_ = formats::qcow2::read_editable(file_);
+    formats::OpenOptions open;
+    open.format = formats::Format::qcow2;
+    open.follow_references = true;  // only for what is behind the end of what is written
+    open.force_share = true;        // the lock is ours
+    now_ = formats::open_image(ring, file_.reopened(), open);
+    target_.emplace(ring, file_, header_, *now_, options_.starts_as_zeros);
+    return *target_;
+  }
+
+  [[nodiscard]] std::uint64_t granularity() const override {
+    return header_.geometry.cluster_size();
+  }
+
+  std::string publish(std::uint64_t) override {
+    assert(target_.has_value());
+    io::run_task(*ring_, target_->finish());
+    const io::StopFlag to_the_end{0};
+    target_.reset();
+    now_.reset();
+    formats::qcow2::release_room_behind(file_, to_the_end);
+    return "";
+  }
+
+ private:
+  // Before anything is written: at worst they have more than was written then.
+  void record_in_bitmaps(const io::StopFlag& stop) {
+    if (!header_.bitmaps_consistent) return;
+    formats::qcow2::BitmapEditor editor(file_, stop);
+    std::vector<std::string> names;
+    for (const auto& bitmap : editor.bitmaps()) {
+      if (bitmap.automatic && !bitmap.in_use) names.push_back(bitmap.name);
+    }
+    if (names.empty()) return;
+    io::ByteRange all{0, options_.size.value_or(header_.virtual_size)};
+    for (const std::string& name : names) {
+      editor.record(name, [range = all]() mutable { return std::exchange(range, {}); });
+    }
+    editor.finish();
+  }
+
+  DestinationOptions options_;
+  io::File file_;
+  formats::qcow2::Header header_;
+  std::unique_ptr<formats::Image> now_;
+  std::optional<formats::qcow2::DiskTarget> target_;
+  io::Ring* ring_ = nullptr;
+};
+
 class StandardOutput final : public Destination {
  public:
   StandardOutput() : pipe_(open_it()) {}
@@ -143,6 +218,7 @@ std::unique_ptr<Destination> open_destination(const std::string& path,
   if (options.in_place && !exists) {
     throw io::Error::refusal(path, "does not exist, and -n makes no file");
   }
+  if (options.in_place && options.qcow2) return std::make_unique<ExistingQcow2>(path, options);
   const io::FileStatus status = exists ? io::status_of(path) : io::FileStatus{};
   if (status.kind == io::FileKind::block_device || options.in_place) {
     if (status.kind == io::FileKind::regular) {

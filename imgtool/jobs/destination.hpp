@@ -26,6 +26,7 @@ namespace imgtool {
 struct DestinationOptions {
   std::optional<std::uint64_t> size;  // of the image's disk in bytes; nothing: a stream's
   bool in_place = false;              // a file that is there is written as a disk is
+  bool qcow2 = false;                 // ... which is a qcow2 image, and its disk is meant
   bool replace = false;               // a new file may take the place of an old one
   bool resume = false;                // a new file goes on with what an earlier run left
   mode_t mode = 0666;                 // of a new file, less the umask
@@ -42,6 +43,9 @@ class Destination {
   // Disks that will be overwritten, for confirm(), and their queues, for choose_copy_options().
   [[nodiscard]] virtual std::vector<std::string> disks() const { return {}; }
   [[nodiscard]] virtual std::vector<io::QueueLimits> queues() const { return {}; }
+
+  // Where chunks have to begin, in bytes: at multiples of this. After start().
+  [[nodiscard]] virtual std::uint64_t granularity() const { return 1; }
 
   // The target of raw bytes; once, and not where there is a file(). It lives as long as this, and
   // `ring` and `stop` longer. Throws io::Error.

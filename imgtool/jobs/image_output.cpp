@@ -42,6 +42,7 @@ void refuse_other_content(const OutputPlan& plan) {
                              "is a disk, where no room can be set aside: leave "
                              "-o preallocation (or -S 0) out");
   }
+  if (plan.format == Format::qcow2 && plan.existing) return;
   if (plan.format != Format::raw) {
     throw io::Error::refusal(
         plan.path, fmt::format("is written in place, which only raw images can be, not {}",
@@ -51,9 +52,11 @@ void refuse_other_content(const OutputPlan& plan) {
   const Format found = formats::probe(io::File(plan.path, O_RDONLY));
   if (found == Format::raw) return;
   throw io::Error::refusal(
-      plan.path, fmt::format("is {}, and would be overwritten with a raw image; if that is wanted, "
-                             "say -O raw",
-                             formats::name_of(found)));
+      plan.path,
+      fmt::format(
+          "is {}, and would be overwritten with a raw image; if that is wanted, say -O raw{}",
+          formats::name_of(found),
+          found == Format::qcow2 ? ", or -O qcow2 to write to its disk" : ""));
 }
 
 // Whoever makes an image of an aligned size pads the disk before.
@@ -67,8 +70,10 @@ void refuse_unaligned(const OutputPlan& plan, std::optional<std::uint64_t> size)
 
 DestinationOptions destination_options(const OutputPlan& plan, std::optional<std::uint64_t> size) {
   DestinationOptions options;
-  if (plan.format == Format::raw) options.size = size;  // of others it is known in the end
+  // Of others it is known in the end.
+  if (plan.format == Format::raw || plan.existing) options.size = size;
   options.in_place = plan.existing;
+  options.qcow2 = plan.format == Format::qcow2;
   options.replace = plan.force;
   options.resume = plan.resume;
   options.mode = plan.mode;
@@ -101,7 +106,7 @@ void ImageOutput::start() {
     return;
   }
   target_ = &destination_->start(ring_, stop_);
-  image_ = make_image(*target_);
+  if (!plan_.existing) image_ = make_image(*target_);
   if (image_) target_ = image_.get();
 }
 
@@ -189,7 +194,8 @@ io::Target& ImageOutput::target() {
 
 void ImageOutput::tune_for(io::CopyOptions& options, unsigned threads) const {
   assert(target_ != nullptr);
-  if (image_) options.chunk_size = io::align_up(options.chunk_size, image_->granularity());
+  const std::uint64_t unit = image_ ? image_->granularity() : destination_->granularity();
+  options.chunk_size = io::align_up(options.chunk_size, unit);
   if (encodes()) options.lanes = std::max(options.lanes, lanes_per_thread * threads + spare_lanes);
   const auto fitting = static_cast<unsigned>(most_output_memory / options.chunk_size);
   options.lanes = std::max(std::min(options.lanes, fitting), 1U);
