@@ -85,6 +85,7 @@ FileStatus File::status() const {
   if (status.kind == FileKind::block_device && ioctl(fd(), BLKGETSIZE64, &status.size) != 0) {
     throw Error::system("asking the size", path_, errno);
   }
+  status.size = std::min(status.size - std::min(status.size, window_.offset), window_.length);
   return status;
 }
 
@@ -110,25 +111,36 @@ FileDescriptor open_again(int fd) {
 File File::reopened() const {
   File again(open_again(fd()), path_);
   if (!again.is_open()) throw Error::system("open", path_, errno);
+  again.window_ = window_;
   return again;
+}
+
+File File::window(ByteRange range, std::string name) const {
+  File part = reopened();
+  part.path_ = std::move(name);
+  part.window_ = {window_.offset + range.offset, range.length};
+  return part;
 }
 
 File File::opened_direct() const {
   File again(open_again(fd()), path_);
   if (!again.is_open() || !again.try_direct()) return {};
+  again.window_ = window_;
   return again;
 }
 
 bool File::mostly_cached() const {
   const FileStatus found = status();
   if (found.kind != FileKind::regular) return false;
-  const std::uint64_t end = found.size;
   const auto page_size = static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-  const std::uint64_t step = align_up(std::max(cache_sample, end / cache_samples), page_size);
+  const std::uint64_t begin = align_down(window_.offset, page_size);
+  const std::uint64_t end = window_.offset + found.size;
+  const std::uint64_t step =
+      align_up(std::max(cache_sample, (end - begin) / cache_samples), page_size);
   std::array<unsigned char, cache_sample / smallest_page> pages{};
   std::size_t looked_at = 0;
   std::size_t cached = 0;
-  for (std::uint64_t offset = 0; offset < end; offset += step) {
+  for (std::uint64_t offset = begin; offset < end; offset += step) {
     const std::size_t length = std::min(cache_sample, end - offset);
     void* window = mmap(nullptr, length, PROT_READ, MAP_PRIVATE, fd(), static_cast<off_t>(offset));
     if (window == MAP_FAILED) return false;
@@ -163,10 +175,11 @@ void File::refuse_early_end(std::uint64_t offset) const {
 }
 
 std::size_t File::read_at(std::uint64_t offset, std::span<std::byte> buffer) const {
+  buffer = buffer.first(intersection({offset, buffer.size()}, {0, window_.length}).length);
   std::size_t done = 0;
   while (done < buffer.size()) {
-    const ssize_t count =
-        pread(fd(), buffer.data() + done, buffer.size() - done, static_cast<off_t>(offset + done));
+    const ssize_t count = pread(fd(), buffer.data() + done, buffer.size() - done,
+                                static_cast<off_t>(window_.offset + offset + done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) {
       throw Error::system("read", path_, errno, ByteRange{offset + done, buffer.size() - done});

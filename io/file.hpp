@@ -74,6 +74,14 @@ class File {
   // The rules of O_DIRECT here: STATX_DIOALIGN, else the logical sector, else 4096.
   [[nodiscard]] Alignment direct_alignment() const;
 
+  // A part of a regular file or disk, for reading, as a file of its own: offsets and sizes are the
+  // part's, locks and what the file is are the whole file's. What lies behind the file's end is no
+  // part of it. `name` is for messages. Throws io::Error.
+  [[nodiscard]] File window(ByteRange range, std::string name) const;
+  // Where this begins in what fd() opens; 0 unless it is a window. Whoever uses fd() with offsets
+  // adds it.
+  [[nodiscard]] std::uint64_t window_offset() const noexcept { return window_.offset; }
+
   // Another opening of the same file, for reading; its path is not looked up again. Throws
   // io::Error.
   [[nodiscard]] File reopened() const;
@@ -100,8 +108,11 @@ class File {
  private:
   void refuse_early_end(std::uint64_t offset) const;
 
+  static constexpr ByteRange all{0, ~std::uint64_t{0}};
+
   FileDescriptor fd_;
   std::string path_;
+  ByteRange window_ = all;
 };
 
 // The status of what `path` leads to, without opening it. Throws Error.

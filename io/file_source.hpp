@@ -30,6 +30,7 @@ class FileSource final : public Source {
 
   Ring& ring_;
   NamedFile file_;
+  std::uint64_t base_;  // where the file begins in what its descriptor opens
   std::uint64_t size_;
   Alignment alignment_{};
   bool has_holes_ = false;  // SEEK_DATA works here

@@ -20,7 +20,8 @@ SequentialReader::SequentialReader(const File& file, std::vector<std::byte> alre
   seekable_ = (kind == FileKind::regular || kind == FileKind::block_device) &&
               lseek(file.fd(), 0, SEEK_CUR) == 0;
   if (seekable_) {
-    posix_fadvise(file.fd(), 0, 0, POSIX_FADV_SEQUENTIAL);
+    posix_fadvise(file.fd(), static_cast<off_t>(file.window_offset()),
+                  static_cast<off_t>(file.size()), POSIX_FADV_SEQUENTIAL);
   } else {
     fcntl(file.fd(), F_SETPIPE_SZ, pipe_size);
   }
@@ -55,13 +56,7 @@ std::size_t SequentialReader::read_pipe(std::span<std::byte> buffer) const {
 std::vector<std::byte> read_start(const File& file, std::size_t count, const StopFlag* stop) {
   SequentialReader reader(file, {}, stop);
   std::vector<std::byte> start(count);
-  std::size_t done = 0;
-  while (done < count) {
-    const std::size_t more = reader.read(std::span(start).subspan(done));
-    if (more == 0) break;
-    done += more;
-  }
-  start.resize(done);
+  start.resize(read_fully(reader, start));
   return start;
 }
 

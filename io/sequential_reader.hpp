@@ -6,12 +6,13 @@
 #include <span>
 #include <vector>
 
+#include "io/byte_stream.hpp"
 #include "io/file.hpp"
 #include "io/observer.hpp"
 
 namespace io {
 
-class SequentialReader {
+class SequentialReader final : public ByteStream {
  public:
   // `file` outlives the reader. `already_read` are bytes that a prober took from its start to
   // see what it is; they come first. `stop` may be null.
@@ -19,7 +20,7 @@ class SequentialReader {
 
   // Waits for at least one byte, unless the file has ended; gives the count. Throws Error, and
   // ErrorKind::cancelled when `stop` is set while it waits for the other side of a pipe.
-  std::size_t read(std::span<std::byte> buffer);
+  std::size_t read(std::span<std::byte> buffer) override;
 
  private:
   std::size_t read_pipe(std::span<std::byte> buffer) const;

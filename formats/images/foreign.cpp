@@ -18,7 +18,7 @@ using namespace std::string_view_literals;
 
 constexpr std::string_view by_qemu_img = "make a raw image of it with qemu-img convert -O raw";
 constexpr std::string_view from_file =
-    "imgtool reads such images from files of their own: make it one first";
+    "imgtool reads such images from files of their own, which --spool DIR makes";
 constexpr std::string_view no_image = "this is no disk image: look at what was downloaded";
 
 constexpr ForeignKind vhd_of_other_size{
@@ -58,12 +58,9 @@ constexpr auto signatures = std::to_array<Signature>({
     {0, "PaRtImAgE-VoLuMe"sv, {"an image made by partimage", "restore it with partimage"}},
     {0, "FsA0"sv, {"an archive made by fsarchiver", "restore it with fsarchiver restfs"}},
     {0, "CrAU"sv, {"an Android update (payload.bin)", "unpack its partitions first"}},
-    {257, "ustar"sv, {"a tar archive", "unpack it with tar xf, and take the image inside"}},
-    {0, "PK\x03\x04"sv, {"a zip archive", "unpack it with unzip, and take the image inside"}},
     {0, "PK\x05\x06"sv, {"an empty zip archive", no_image}},
-    {0, "7z\xbc\xaf\x27\x1c"sv, {"a 7z archive", "unpack it with 7z x"}},
+    {0, "7z\xbc\xaf\x27\x1c"sv, {"a 7z archive", "unpack it with 7z x, or 7z x -so into a pipe"}},
     {0, "Rar!\x1a\x07"sv, {"a rar archive", "unpack it with unrar x"}},
-    {0, "\x04\x22\x4d\x18"sv, {"compressed by lz4", "unpack it with lz4 -d"}},
     {0, "\x02\x21\x4c\x18"sv, {"compressed by lz4", "unpack it with lz4 -d"}},
     {0, "LZIP"sv, {"compressed by lzip", "unpack it with lzip -d"}},
     {0, "\x89LZO\0\r\n\x1a\n"sv, {"compressed by lzop", "unpack it with lzop -d"}},
@@ -95,16 +92,6 @@ bool is_markup(std::span<const std::byte> start) {
          text.starts_with("<?xml");
 }
 
-// lzma's old format has no magic number: properties, the size of the dictionary (2^n or 2^n +
-// 2^(n-1)) and the size of the content, which may be unknown.
-bool is_lzma_alone(std::span<const std::byte> start) {
-  if (start.size() < 13 || start[0] != std::byte{0x5d}) return false;
-  const auto dictionary = load_little_endian<std::uint32_t>(start, 1);
-  const auto size = load_little_endian<std::uint64_t>(start, 5);
-  const bool round = dictionary >= 4096 && (dictionary & (dictionary - 1)) == 0;
-  return round && (size == ~std::uint64_t{0} || (size > 0 && size < (std::uint64_t{1} << 48)));
-}
-
 }  // namespace
 
 std::optional<ForeignKind> recognise_foreign(std::span<const std::byte> start) {
@@ -112,7 +99,6 @@ std::optional<ForeignKind> recognise_foreign(std::span<const std::byte> start) {
     if (has_magic(start, signature.offset, signature.magic)) return signature.kind;
   }
   if (is_markup(start)) return web_page;
-  if (is_lzma_alone(start)) return ForeignKind{"compressed by lzma", "unpack it with xz -d"};
   return std::nullopt;
 }
 

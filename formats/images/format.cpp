@@ -7,7 +7,7 @@
 namespace formats {
 namespace {
 
-constexpr std::array<std::pair<Format, std::string_view>, 14> names{{
+constexpr std::array<std::pair<Format, std::string_view>, 18> names{{
     {Format::raw, "raw"},
     {Format::qcow2, "qcow2"},
     {Format::gz, "gz"},
@@ -22,18 +22,24 @@ constexpr std::array<std::pair<Format, std::string_view>, 14> names{{
     {Format::qcow, "qcow"},
     {Format::parallels, "parallels"},
     {Format::vmdk, "vmdk"},
+    {Format::lz4, "lz4"},
+    {Format::lzma, "lzma"},
+    {Format::zip, "zip"},
+    {Format::tar, "tar"},
 }};
 
 }  // namespace
 
 bool is_stream(Format format) {
   return format == Format::gz || format == Format::xz || format == Format::bz2 ||
-         format == Format::zst;
+         format == Format::zst || format == Format::lz4 || format == Format::lzma;
 }
 
 bool counts_sectors(Format format) {
   return format != Format::raw && format != Format::simg && !is_stream(format);
 }
+
+bool is_archive(Format format) { return format == Format::zip || format == Format::tar; }
 
 std::string_view name_of(Format format) {
   const auto* const found = std::find_if(

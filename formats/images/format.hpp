@@ -24,6 +24,10 @@ enum class Format : std::uint8_t {
   qcow,  // version 1
   parallels,
   vmdk,
+  lz4,
+  lzma,  // the old format; .xz is xz
+  zip,
+  tar,
 };
 
 // Read once, front to back: a compressed stream that has no index of its content. (A zst file
@@ -32,6 +36,8 @@ enum class Format : std::uint8_t {
 
 // Whether the disk has whole sectors of 512 bytes, as in qcow2 and all images of other programs.
 [[nodiscard]] bool counts_sectors(Format format);
+// Holds files, one of which is the image.
+[[nodiscard]] bool is_archive(Format format);
 
 // "raw", "qcow2", "gz" ...; what -f takes and what images call each other.
 [[nodiscard]] std::string_view name_of(Format format);

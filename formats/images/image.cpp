@@ -8,21 +8,17 @@
 
 #include "formats/images/block_formats.hpp"
 #include "formats/images/block_image.hpp"
-#include "formats/images/foreign.hpp"
+#include "formats/images/containers.hpp"
 #include "formats/images/joined_image.hpp"
 #include "formats/images/qcow2/reader.hpp"
 #include "formats/images/raw.hpp"
 #include "formats/images/reference.hpp"
 #include "formats/images/simg/image.hpp"
-#include "formats/images/streams/stream_image.hpp"
 #include "formats/images/vmdk/header.hpp"
 #include "formats/images/vmdk/map.hpp"
-#include "formats/images/zst/image.hpp"
-#include "formats/images/zst/label.hpp"
-#include "io/buffer_pool.hpp"
+#include "formats/images/vmdk/stream.hpp"
 #include "io/error.hpp"
 #include "io/image_lock.hpp"
-#include "io/task_group.hpp"
 
 namespace formats {
 namespace {
@@ -33,8 +29,18 @@ class Opener {
   Opener(io::Ring& ring, const OpenOptions& options) : ring_(ring), options_(options) {}
 
   std::unique_ptr<Image> open(io::File file) {
-    return open_as(chain_.begin(std::move(file), options_.format), options_.snapshot,
-                   options_.page_cache);
+    const std::string path = file.path();
+    auto image = open_as(chain_.begin(std::move(file), options_.format), options_.snapshot,
+                         options_.page_cache);
+    containers_.check_member_was_found(path);
+    return image;
+  }
+
+  std::unique_ptr<Image> open_pipe(io::File pipe, Format format, std::vector<std::byte> start) {
+    const std::string path = pipe.path();
+    auto image = containers_.open_pipe(std::move(pipe), format, std::move(start));
+    containers_.check_member_was_found(path);
+    return image;
   }
 
  private:
@@ -46,6 +52,9 @@ class Opener {
     if (opened.format == Format::qcow2) {
       return open_qcow2(std::move(opened.file), snapshot, page_cache);
     }
+    if (is_archive(opened.format) || is_stream(opened.format)) {
+      return containers_.open(std::move(opened.file), opened.format);
+    }
     if (!snapshot.empty()) {
       throw io::Error(io::ErrorKind::format, opened.file.path(),
                       fmt::format("is {}, and has no snapshots", name_of(opened.format)));
@@ -53,12 +62,6 @@ class Opener {
     if (opened.format == Format::simg) {
       return std::make_unique<simg::SimgImage>(ring_, std::move(opened.file), options_);
     }
-    if (opened.format == Format::zst) {
-      auto image = zst::open_zst(ring_, std::move(opened.file), options_);
-      if (!options_.format) refuse_foreign_content(*image);
-      return image;
-    }
-    if (is_stream(opened.format)) return open_file_stream(std::move(opened));
     if (is_block_format(opened.format)) return open_blocks(std::move(opened), page_cache);
     return open_raw(std::move(opened.file), page_cache);
   }
@@ -70,7 +73,7 @@ class Opener {
     options.snapshot = snapshot;
     options.workers = options_.workers;
     options.direct = page_cache != PageCache::used && !file.mostly_cached();
-    if (options_.follow_references) {
+    if (follows_references()) {
       options.open_reference = [this, from = file.path()](const std::string& name,
                                                           const std::string& stated_format) {
         auto image = open_as(chain_.open_next(from, name, stated_format), {}, PageCache::used);
@@ -105,7 +108,7 @@ class Opener {
     const auto parent = parent_of(above.file, above.format);
     if (!parent) return {};
     const std::string& from = above.file.path();
-    if (!options_.follow_references) {
+    if (!follows_references()) {
       if (options_.layout_only) return {.left_out = true};
       throw io::Error::refusal(from, fmt::format("needs its parent '{}'; give --follow-references "
                                                  "to open it",
@@ -144,7 +147,7 @@ class Opener {
 
   std::unique_ptr<Image> open_parts(io::File file, const ImageBelow& below, PageCache page_cache) {
     const vmdk::Descriptor descriptor = vmdk::read_descriptor_file(file);
-    if (!options_.follow_references) {
+    if (!follows_references()) {
       throw io::Error::refusal(
           file.path(), fmt::format("names the {} files that hold its disk, the first '{}'; give "
                                    "--follow-references to open them",
@@ -228,28 +231,22 @@ class Opener {
     return std::make_unique<RawImage>(ring_, std::move(file), past_cache);
   }
 
-  std::unique_ptr<Image> open_file_stream(FormattedFile opened) {
-    streams::StreamOptions options;
-    options.stop = options_.stop;
-    options.any_content = options_.format.has_value();
-    options.content_size = streams::stated_content_size(opened.file, opened.format);
-    return std::make_unique<streams::StreamImage>(ring_, std::move(opened.file), opened.format,
-                                                  std::move(options));
+  [[nodiscard]] bool follows_references() const {
+    return options_.follow_references && !in_container_;
   }
 
-  // A stream sees to it when its first bytes are read.
-  void refuse_foreign_content(Image& image) {
-    if (!image.seekable() || image.size().value_or(0) < foreign_probe_bytes) return;
-    const io::AlignedMemory memory(foreign_probe_bytes);
-    const io::ByteRange start{0, foreign_probe_bytes};
-    (void)io::run_task(ring_, image.read(start, memory.buffer()));
-    const auto kind = recognise_foreign(memory.buffer().bytes.first(foreign_probe_bytes));
-    if (kind) refuse_foreign(image.name(), *kind, " inside zst");
+  // What a container holds. Its names of other files mean nothing: there is no folder around it.
+  std::unique_ptr<Image> open_contained(io::File file) {
+    in_container_ = true;
+    return open_as(chain_.begin(std::move(file), std::nullopt), options_.snapshot, PageCache::used);
   }
 
   io::Ring& ring_;
   const OpenOptions& options_;
   ReferenceChain chain_;
+  bool in_container_ = false;
+  Containers containers_{ring_, options_,
+                         [this](io::File file) { return open_contained(std::move(file)); }};
 };
 
 }  // namespace
@@ -264,13 +261,13 @@ std::unique_ptr<Image> open_image(io::Ring& ring, io::File file, const OpenOptio
 }
 
 std::unique_ptr<Image> open_stream(io::Ring& ring, io::File pipe, Format format,
-                                   std::vector<std::byte> start, const OpenOptions& opening) {
-  streams::StreamOptions options;
-  options.any_content = opening.format.has_value();
-  options.stop = opening.stop;
-  if (format == Format::zst) options.content_size = zst::parse_label(start);
-  options.already_read = std::move(start);
-  return std::make_unique<streams::StreamImage>(ring, std::move(pipe), format, std::move(options));
+                                   std::vector<std::byte> start, const OpenOptions& options) {
+  return Opener(ring, options).open_pipe(std::move(pipe), format, std::move(start));
+}
+
+bool can_come_through_pipe(Format format, std::span<const std::byte> start) {
+  return is_stream(format) || is_archive(format) ||
+         (format == Format::vmdk && vmdk::is_stream(start));
 }
 
 }  // namespace formats

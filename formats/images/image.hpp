@@ -10,10 +10,12 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "formats/images/format.hpp"
+#include "formats/images/spool.hpp"
 #include "io/file.hpp"
 #include "io/observer.hpp"
 #include "io/source.hpp"
@@ -46,6 +48,10 @@ class Image : public io::Source {
 
   // Where the content comes from: the image's own file, then those it names that were opened.
   [[nodiscard]] virtual std::vector<const io::File*> files() const = 0;
+
+  // Called when all was read that is wanted. Throws Error where a checksum over all of the image's
+  // file, which reads at any place do not compute, turns out to be wrong; waits for that.
+  virtual void confirm() {}
 };
 
 // How reads get at what is stored plainly: in a raw image, or as such in a qcow2 image.
@@ -78,6 +84,12 @@ struct OpenOptions {
   // The id or name of an internal snapshot to show instead of the disk as it is now.
   std::string snapshot;
 
+  // The member of an archive that is the image; empty: the only one that may be.
+  std::string member;
+
+  // Where images are unpacked that have to be read at any place.
+  SpoolOptions spool;
+
   // Decodes compressed content; has to outlive the image. Null: the ring's thread does it.
   io::WorkerPool* workers = nullptr;
 
@@ -91,9 +103,14 @@ std::unique_ptr<Image> open_image(io::Ring& ring, const std::string& path,
 // The same of a file that is open already.
 std::unique_ptr<Image> open_image(io::Ring& ring, io::File file, const OpenOptions& options);
 
-// The same of a compressed stream that comes through a pipe. `start` is what was read of it to
-// see that; see formats/images/probe.hpp. Of `options`, `stop` counts, and whether `format` is set.
+// The same of what comes through a pipe: a compressed stream, an archive, or an image that can be
+// read front to back or is unpacked. `start` is what was read of it to see that; see
+// formats/images/probe.hpp.
 std::unique_ptr<Image> open_stream(io::Ring& ring, io::File pipe, Format format,
                                    std::vector<std::byte> start, const OpenOptions& options);
+
+// Whether a pipe that begins with `start` and has this format, which is not raw, can be read
+// without being asked to unpack it: as a stream, or since it would be unpacked from a file, too.
+[[nodiscard]] bool can_come_through_pipe(Format format, std::span<const std::byte> start);
 
 }  // namespace formats

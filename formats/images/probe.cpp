@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "formats/images/archives/tar/header.hpp"
+#include "formats/images/archives/zip/directory.hpp"
 #include "formats/images/parallels/parallels.hpp"
 #include "formats/images/qcow1/qcow1.hpp"
 #include "formats/images/qcow2/header.hpp"
@@ -25,6 +27,8 @@ Format probe(std::span<const std::byte> start) {
   if (qed::has_magic(start)) return Format::qed;
   if (parallels::has_magic(start)) return Format::parallels;
   if (vmdk::is_vmdk(start)) return Format::vmdk;
+  if (zip::has_magic(start)) return Format::zip;
+  if (tar::has_magic(start)) return Format::tar;
   return streams::recognise(start).value_or(Format::raw);
 }
 

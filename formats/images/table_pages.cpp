@@ -29,10 +29,11 @@ bool TablePages::is_hole(std::uint64_t offset, std::uint64_t bytes) {
   if (amend_) return false;
   const io::ByteRange range{offset, bytes};
   if (range.offset < hole_.offset || range.offset >= hole_.end()) {
-    const off_t data = lseek(file_.fd(), static_cast<off_t>(range.offset), SEEK_DATA);
+    const std::uint64_t base = file_.window_offset();
+    const off_t data = lseek(file_.fd(), static_cast<off_t>(base + range.offset), SEEK_DATA);
     if (data < 0 && errno != ENXIO) return false;  // a file system that cannot say
     hole_ = io::range_between(range.offset, data < 0 ? std::max(file_size_, range.offset)
-                                                     : static_cast<std::uint64_t>(data));
+                                                     : static_cast<std::uint64_t>(data) - base);
   }
   return range.end() <= hole_.end();
 }

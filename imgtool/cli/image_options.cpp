@@ -3,7 +3,11 @@
 #include <functional>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "imgtool/terminal/escape.hpp"
 #include "imgtool/terminal/exit_code.hpp"
+#include "imgtool/terminal/human.hpp"
 #include "imgtool/terminal/report.hpp"
 
 namespace imgtool {
@@ -28,10 +32,30 @@ void image_options(CommandLine& line, formats::OpenOptions& options) {
               "the internal snapshot with this id or name, not the disk as it is now");
   line.option("follow-references", flag_into(options.follow_references),
               "open the files that the image names");
+  container_options(line, options);
   force_share_option(line, options.force_share);
   options.way_past_lock = way_past_lock;
-  line.exit_code(exit_code::refused,
-                 "the image needs --follow-references, or another program writes to it");
+  line.exit_code(
+      exit_code::refused,
+      "the image needs --follow-references or --member, or another program writes to it");
+}
+
+void container_options(CommandLine& line, formats::OpenOptions& options) {
+  line.option("member", text_into(options.member, "NAME"),
+              "the image of this name in an archive (zip, tar, OVA) that holds several");
+  spool_option(line, options.spool);
+}
+
+void spool_option(CommandLine& line, formats::SpoolOptions& spool) {
+  line.option("spool", text_into(spool.folder, "DIR"),
+              "where an image is unpacked that can only be read so, such as qcow2.xz (default: "
+              "$TMPDIR, else /var/tmp)");
+  spool.tell = [](const formats::SpoolNote& note) {
+    complain(fmt::format("note: {} is unpacked into {} first, where {} are free{}",
+                         terminal_text(note.name), terminal_text(note.folder),
+                         human_size(note.room),
+                         note.size ? ", and takes " + human_size(*note.size) : ""));
+  };
 }
 
 void trust_maps_option(CommandLine& line, bool& trust_maps) {

@@ -19,8 +19,13 @@ void force_share_option(CommandLine& line, bool& force_share);
 // --trust-maps, for commands that look for free space.
 void trust_maps_option(CommandLine& line, bool& trust_maps);
 
-// -f, --follow-references, -l and -U, straight into what open_image() takes, and the exit code for
-// an image that needs the second or the last.
+// --member and --spool, for images in archives and streams.
+void container_options(CommandLine& line, formats::OpenOptions& options);
+// --spool alone.
+void spool_option(CommandLine& line, formats::SpoolOptions& spool);
+
+// -f, --follow-references, -l, --member, --spool and -U, straight into what open_image() takes, and
+// the exit code for an image that needs the second or the last.
 void image_options(CommandLine& line, formats::OpenOptions& options);
 
 // What qemu-img's users say of caches and of how much is under way, which imgtool decides by

@@ -145,6 +145,10 @@ int run_compare(const Arguments& arguments) {
               "the internal snapshot of A with this id or name");
   line.option("follow-references", flag_into(follow_references),
               "open the files that the images name");
+  line.option("member", text_into(wanted.image_a.member, "NAME"),
+              "the image of this name in A, an archive that holds several");
+  line.option("member-b", text_into(wanted.image_b.member, "NAME"), "the same of B");
+  spool_option(line, wanted.image_a.spool);
   bool force_share = false;
   force_share_option(line, force_share);
   line.option("strict,s", flag_into(wanted.strict), "images of different sizes differ");
@@ -163,6 +167,7 @@ int run_compare(const Arguments& arguments) {
   line.example("imgtool compare --follow-references overlay.qcow2 base.qcow2",
                "what an overlay changed");
   if (const auto exit = line.parse(arguments)) return *exit;
+  wanted.image_b.spool = wanted.image_a.spool;
   wanted.image_a.follow_references = wanted.image_b.follow_references = follow_references;
   wanted.image_a.force_share = wanted.image_b.force_share = force_share;
   wanted.image_a.way_past_lock = wanted.image_b.way_past_lock = way_past_lock;

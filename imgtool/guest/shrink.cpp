@@ -51,6 +51,7 @@ void describe_common(CommandLine& line, ShrinkCommandOptions& o) {
               "format of SRC (default: its content decides)");
   line.option("follow-references", flag_into(shrink.open.follow_references),
               "open the files that SRC names");
+  container_options(line, shrink.open);
   new_image_options(line, shrink.target);
   line.option("plan", flag_into(shrink.plan_only), "tell what would be done, and do nothing");
   line.option("keep", partitions_into(shrink.keep),

@@ -1,6 +1,7 @@
 #include "imgtool/jobs/convert_job.hpp"
 
 #include <fmt/format.h>
+#include <filesystem>
 
 #include "formats/images/block_formats.hpp"
 #include "formats/images/bmap/recorder.hpp"
@@ -20,6 +21,10 @@ namespace {
 formats::OpenOptions opening(const ConvertOptions& options) {
   formats::OpenOptions open = options.open;
   if (!options.drop_free) open.page_cache = formats::PageCache::used_if_warm;
+  const bool is_file =
+      options.output != "-" &&
+      (!io::exists(options.output) || io::status_of(options.output).kind == io::FileKind::regular);
+  if (is_file) open.spool.beside = std::filesystem::absolute(options.output).parent_path().native();
   return open;
 }
 

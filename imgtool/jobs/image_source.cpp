@@ -92,20 +92,24 @@ ImageSource::ImageSource(io::Ring& ring, const std::string& path, formats::OpenO
 void ImageSource::open_stream(io::Ring& ring, io::File file, const io::StopFlag& stop) {
   options_.stop = &stop;
   auto start = io::read_start(file, formats::probe_bytes, &stop);
-  if (const auto kind = formats::recognise_foreign(start); kind && !options_.format) {
-    formats::refuse_foreign(file.path(), *kind, " from a pipe");
-  }
   const formats::Format format = options_.format.value_or(formats::probe(start));
-  if (formats::is_stream(format) && options_.snapshot.empty()) {
+  if (formats::can_come_through_pipe(format, start) || !options_.spool.folder.empty()) {
     image_ = formats::open_stream(ring, std::move(file), format, std::move(start), options_);
     files_.push_back({image_->files().front(), image_->files().front()->status()});
     return;
   }
+  if (const auto kind = formats::recognise_foreign(start); kind && !options_.format) {
+    formats::refuse_foreign(file.path(), *kind, " from a pipe");
+  }
   if (format != formats::Format::raw || !options_.snapshot.empty()) {
     throw io::Error(
         io::ErrorKind::unsupported, file.path(),
-        fmt::format("is {} and a pipe; images of that kind can only be read from a file",
+        fmt::format("is {} and a pipe; images of that kind can only be read from a file (--spool "
+                    "DIR makes one in that folder)",
                     name_of(format)));
+  }
+  if (!options_.member.empty()) {
+    throw io::Error::refusal(file.path(), "is no archive, and has no members");
   }
   pipe_ = std::move(file);
   stream_ = std::make_unique<io::PipeSource>(ring, pipe_, stop, std::move(start));
@@ -138,6 +142,7 @@ std::string ImageSource::version() const {
 }
 
 void ImageSource::check_unchanged() const {
+  if (image_) image_->confirm();
   for (const auto& [file, before] : files_) {
     if (before.kind != io::FileKind::regular) continue;
     const io::FileStatus now = file->status();

@@ -9,6 +9,7 @@
 #include "formats/images/streams/decoder.hpp"
 #include "formats/images/streams/xz.hpp"
 #include "io/error.hpp"
+#include "io/sequential_reader.hpp"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace formats;
@@ -19,8 +20,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   file.write_at(0, bytes);
   try {
     if (format == Format::xz) (void)streams::xz_content_size(file);
-    streams::Decoder decoder(streams::make_codec(format), io::SequentialReader(file, {}, nullptr),
-                             "fuzz");
+    streams::Decoder decoder(
+        streams::make_codec(format),
+        std::make_unique<io::SequentialReader>(file, std::vector<std::byte>{}, nullptr), "fuzz");
     std::vector<std::byte> out(std::size_t{64} << 10);
     for (int piece = 0; piece < 256 && decoder.read(out) == out.size(); ++piece) {
     }

@@ -5,13 +5,17 @@
 
 #include "formats/images/streams/bzip2.hpp"
 #include "formats/images/streams/gzip.hpp"
+#include "formats/images/streams/lz4.hpp"
+#include "formats/images/streams/lzma.hpp"
 #include "formats/images/streams/xz.hpp"
 #include "formats/images/zst/zstd.hpp"
 
 namespace formats::streams {
 namespace {
 
-constexpr std::array stream_formats = {Format::gz, Format::xz, Format::bz2, Format::zst};
+// lzma comes last: it has no magic number.
+constexpr std::array stream_formats = {Format::gz,  Format::xz,  Format::bz2,
+                                       Format::zst, Format::lz4, Format::lzma};
 
 }  // namespace
 
@@ -19,6 +23,8 @@ std::unique_ptr<Codec> make_codec(Format format) {
   if (format == Format::gz) return make_gzip_codec();
   if (format == Format::xz) return make_xz_codec();
   if (format == Format::bz2) return make_bzip2_codec();
+  if (format == Format::lz4) return make_lz4_codec();
+  if (format == Format::lzma) return make_lzma_codec();
   assert(format == Format::zst);
   return zst::make_zstd_codec();
 }

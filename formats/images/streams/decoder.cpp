@@ -13,7 +13,8 @@ namespace {
 constexpr std::size_t buffer_size = 256 * io::KiB;
 }
 
-Decoder::Decoder(std::unique_ptr<Codec> codec, io::SequentialReader input, std::string name)
+Decoder::Decoder(std::unique_ptr<Codec> codec, std::unique_ptr<io::ByteStream> input,
+                 std::string name)
     : codec_(std::move(codec)),
       input_(std::move(input)),
       name_(std::move(name)),
@@ -30,7 +31,7 @@ std::span<const std::byte> Decoder::fetch(std::size_t wanted) {
     begin_ = 0;
   }
   while (end_ - begin_ < wanted && !input_ended_) {
-    const std::size_t count = input_.read(std::span(buffer_).subspan(end_));
+    const std::size_t count = input_->read(std::span(buffer_).subspan(end_));
     input_ended_ = count == 0;
     end_ += count;
   }

@@ -12,17 +12,17 @@
 #include <vector>
 
 #include "formats/images/streams/codec.hpp"
-#include "io/sequential_reader.hpp"
+#include "io/byte_stream.hpp"
 
 namespace formats::streams {
 
-class Decoder {
+class Decoder final : public io::ByteStream {
  public:
   // `name` is the file's, for messages.
-  Decoder(std::unique_ptr<Codec> codec, io::SequentialReader input, std::string name);
+  Decoder(std::unique_ptr<Codec> codec, std::unique_ptr<io::ByteStream> input, std::string name);
 
   // Fills `out`, unless the content ends first; gives the count. Throws Error.
-  std::size_t read(std::span<std::byte> out);
+  std::size_t read(std::span<std::byte> out) override;
 
  private:
   [[nodiscard]] std::span<const std::byte> rest() const {
@@ -34,7 +34,7 @@ class Decoder {
   [[noreturn]] void fail(const std::string& fault) const;
 
   std::unique_ptr<Codec> codec_;
-  io::SequentialReader input_;
+  std::unique_ptr<io::ByteStream> input_;
   std::string name_;
   std::vector<std::byte> buffer_;
   std::size_t begin_ = 0;

@@ -12,21 +12,15 @@ namespace {
 constexpr int gzip_only = 16;  // added to the window bits: no zlib or raw header is taken
 constexpr auto most_for_zlib = std::size_t{std::numeric_limits<uInt>::max()};
 
-class GzipCodec final : public Codec {
+// What zlib decodes; what stands around it is said by those below.
+class ZlibCodec : public Codec {
  public:
-  GzipCodec() {
-    if (inflateInit2(&stream_, MAX_WBITS + gzip_only) != Z_OK) throw std::bad_alloc();
+  explicit ZlibCodec(int window_bits) {
+    if (inflateInit2(&stream_, window_bits) != Z_OK) throw std::bad_alloc();
   }
-  GzipCodec(const GzipCodec&) = delete;
-  GzipCodec& operator=(const GzipCodec&) = delete;
-  ~GzipCodec() override { inflateEnd(&stream_); }
-
-  [[nodiscard]] std::string_view name() const override { return "gzip"; }
-
-  [[nodiscard]] bool can_begin(std::span<const std::byte> next) const override {
-    return next.size() >= 3 && next[0] == std::byte{0x1f} && next[1] == std::byte{0x8b} &&
-           next[2] == std::byte{8};
-  }
+  ZlibCodec(const ZlibCodec&) = delete;
+  ZlibCodec& operator=(const ZlibCodec&) = delete;
+  ~ZlibCodec() override { inflateEnd(&stream_); }
 
   void begin(std::span<const std::byte>) override { inflateReset(&stream_); }
 
@@ -53,8 +47,37 @@ class GzipCodec final : public Codec {
   z_stream stream_{};
 };
 
+class GzipCodec final : public ZlibCodec {
+ public:
+  GzipCodec() : ZlibCodec(MAX_WBITS + gzip_only) {}
+
+  [[nodiscard]] std::string_view name() const override { return "gzip"; }
+
+  [[nodiscard]] bool can_begin(std::span<const std::byte> next) const override {
+    return next.size() >= 3 && next[0] == std::byte{0x1f} && next[1] == std::byte{0x8b} &&
+           next[2] == std::byte{8};
+  }
+};
+
+class DeflateCodec final : public ZlibCodec {
+ public:
+  DeflateCodec() : ZlibCodec(-MAX_WBITS) {}
+
+  [[nodiscard]] std::string_view name() const override { return "deflate"; }
+  [[nodiscard]] bool can_begin(std::span<const std::byte>) const override { return !begun_; }
+
+  void begin(std::span<const std::byte> next) override {
+    begun_ = true;
+    ZlibCodec::begin(next);
+  }
+
+ private:
+  bool begun_ = false;
+};
+
 }  // namespace
 
 std::unique_ptr<Codec> make_gzip_codec() { return std::make_unique<GzipCodec>(); }
+std::unique_ptr<Codec> make_deflate_codec() { return std::make_unique<DeflateCodec>(); }
 
 }  // namespace formats::streams

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "formats/images/foreign.hpp"
 #include "formats/images/streams/xz.hpp"
 #include "formats/images/zst/image.hpp"
 #include "io/error.hpp"
@@ -15,17 +14,15 @@ namespace {
 constexpr std::uint64_t endless = std::uint64_t{1} << 63;
 }
 
-StreamImage::StreamImage(io::Ring& ring, io::File file, Format format, StreamOptions options)
+StreamImage::StreamImage(io::Ring& ring, std::unique_ptr<io::File> file, Format format,
+                         Content content)
     : ring_(ring),
       file_(std::move(file)),
       format_(format),
-      stated_size_(options.content_size),
-      any_content_(options.any_content),
-      decoder_(make_codec(format),
-               io::SequentialReader(file_, std::move(options.already_read), options.stop),
-               file_.path()),
+      stated_size_(content.size),
+      content_(std::move(content.bytes)),
       turns_(ring),
-      size_(options.content_size) {}
+      size_(content.size) {}
 
 io::Extent StreamImage::extent_at(std::uint64_t offset) {
   return {io::range_between(offset, size_.value_or(endless)), io::ExtentKind::data};
@@ -64,11 +61,7 @@ io::Task<std::size_t> StreamImage::read(io::ByteRange range, io::Buffer buffer) 
 std::size_t StreamImage::decode(std::span<std::byte> out) {
   if (broken_) return 0;
   broken_ = true;  // unless all goes well
-  const std::size_t count = decoder_.read(out);
-  if (decoded_ == 0 && !any_content_) {
-    const auto kind = recognise_foreign(out.first(std::min(count, foreign_probe_bytes)));
-    if (kind) refuse_foreign(name(), *kind, fmt::format(" inside {}", name_of(format_)));
-  }
+  const std::size_t count = io::read_fully(*content_, out);
   decoded_ += count;
   check_size(count < out.size());
   broken_ = false;
@@ -80,7 +73,7 @@ void StreamImage::check_size(bool at_end) {
   if (!stated_size_) return;
   std::array<std::byte, 1> more{};
   const bool too_long =
-      decoded_ > *stated_size_ || (decoded_ == *stated_size_ && decoder_.read(more) != 0);
+      decoded_ > *stated_size_ || (decoded_ == *stated_size_ && content_->read(more) != 0);
   if (!too_long && !(at_end && decoded_ < *stated_size_)) return;
   throw io::Error(io::ErrorKind::format, name(),
                   fmt::format("holds {} bytes, not the {} that it says it holds",

@@ -1,4 +1,4 @@
-// A compressed file or pipe as an image that is read once, front to back.
+// A compressed file, a member of an archive or a pipe as an image that is read once, front to back.
 //
 // One thread decodes, straight into the buffers of the lanes that wait: what is decoded ahead is
 // bounded by them. A checksum that stands behind the content it covers has spoken only when the
@@ -10,26 +10,24 @@
 #include <vector>
 
 #include "formats/images/image.hpp"
-#include "formats/images/streams/decoder.hpp"
+#include "io/byte_stream.hpp"
 #include "io/task_group.hpp"
 
 namespace formats::streams {
 
-struct StreamOptions {
-  // What the prober took from the start of a pipe, to see what it is.
-  std::vector<std::byte> already_read{};
-  const io::StopFlag* stop = nullptr;
-  // Else content that is another kind of file (formats/images/foreign.hpp) is refused.
-  bool any_content = false;
-  // Bytes of content, where the file says so beforehand; it is an error when it is not true.
-  std::optional<std::uint64_t> content_size{};
+// A disk's bytes, front to back.
+struct Content {
+  std::unique_ptr<io::ByteStream> bytes;
+  // Of all of them, where that is said beforehand; it is an error when it is not true.
+  std::optional<std::uint64_t> size{};
 };
 
 class StreamImage final : public Image {
  public:
-  StreamImage(io::Ring& ring, io::File file, Format format, StreamOptions options);
+  // `content` is made of `file`, which it may refer to.
+  StreamImage(io::Ring& ring, std::unique_ptr<io::File> file, Format format, Content content);
 
-  [[nodiscard]] const std::string& name() const override { return file_.path(); }
+  [[nodiscard]] const std::string& name() const override { return file_->path(); }
   [[nodiscard]] std::optional<std::uint64_t> size() const override { return size_; }
   [[nodiscard]] bool seekable() const override { return false; }
   [[nodiscard]] io::Extent extent_at(std::uint64_t offset) override;
@@ -38,20 +36,19 @@ class StreamImage final : public Image {
   [[nodiscard]] Format format() const override { return format_; }
   [[nodiscard]] std::uint64_t cluster_size() const override { return 1; }
   [[nodiscard]] Placement placement_at(std::uint64_t offset) override;
-  [[nodiscard]] std::vector<const io::File*> files() const override { return {&file_}; }
+  [[nodiscard]] std::vector<const io::File*> files() const override { return {file_.get()}; }
 
  private:
   std::size_t decode(std::span<std::byte> out);
   void check_size(bool at_end);
 
   io::Ring& ring_;
-  io::File file_;
+  std::unique_ptr<io::File> file_;
   Format format_;
   std::optional<std::uint64_t> stated_size_;
-  bool any_content_;
 
   // The decoding thread's.
-  Decoder decoder_;
+  std::unique_ptr<io::ByteStream> content_;
   std::uint64_t decoded_ = 0;
   bool broken_ = false;
 

@@ -130,6 +130,16 @@ Ending look_at_end(const io::File& file) {
   }
 }
 
+bool is_fixed_footer(std::span<const std::byte> bytes, std::uint64_t data_bytes) {
+  try {
+    const auto footer = parse_footer(bytes, data_bytes, {});
+    return footer && footer->kind == Kind::fixed && footer->current_size == data_bytes &&
+           footer->virtual_size() == data_bytes;
+  } catch (const io::Error&) {
+    return false;
+  }
+}
+
 Header parse_header(std::span<const std::byte> bytes, const Footer& footer, std::uint64_t file_size,
                     const std::string& path) {
   const auto fail = [&](std::size_t at, const std::string& text) {

@@ -71,6 +71,10 @@ struct Layout {
 enum class Ending : std::uint8_t { none, fixed, other };
 [[nodiscard]] Ending look_at_end(const io::File& file);
 
+// Whether `bytes`, 511 or 512 of them, are the footer of a fixed image whose disk takes exactly the
+// `data_bytes` before them.
+[[nodiscard]] bool is_fixed_footer(std::span<const std::byte> bytes, std::uint64_t data_bytes);
+
 // Throws Error.
 [[nodiscard]] Header parse_header(std::span<const std::byte> bytes, const Footer& footer,
                                   std::uint64_t file_size, const std::string& path);

@@ -72,6 +72,7 @@ class Parser {
     header_.descriptor = u64(at::descriptor);
     header_.descriptor_length = u64(at::descriptor_length);
     header_.directory = u64(at::directory);
+    header_.overhead = u64(at::overhead);
     header_.unclean = bytes_[at::unclean] != std::byte{0};
     return header_;
   }
@@ -204,8 +205,10 @@ bool has_descriptor(const io::File& file) {
   return !begins_with(bytes, cowd_magic) && !begins_with(bytes, sesparse_magic);
 }
 
+}  // namespace
+
 // A disk of several files has its descriptor in one of its own, or in the first part.
-void refuse_parts(const io::File& file, const Layout& layout) {
+void refuse_parts(const std::string& path, const Layout& layout) {
   const Descriptor& descriptor = layout.descriptor;
   const bool is_all =
       descriptor.extents.size() == 1 && (layout.header.capacity != 0 || descriptor.sectors == 0);
@@ -215,12 +218,15 @@ void refuse_parts(const io::File& file, const Layout& layout) {
           ? "is one part of a VMware disk, whose descriptor, another file, names all of them"
           : fmt::format("is a VMware disk of {} parts ({}), which lie in other files",
                         descriptor.extents.size(), descriptor.create_type);
-  throw io::Error::refusal(file.path(), what + "; open the descriptor, with --follow-references");
+  throw io::Error::refusal(path, what + "; open the descriptor, with --follow-references");
 }
 
-std::string id_text(std::uint32_t id) { return fmt::format("{:08x}", id); }
-
-}  // namespace
+void refuse_child(const std::string& path, const Descriptor& descriptor) {
+  if (descriptor.parent_id == no_parent) return;
+  throw io::Error::refusal(path, fmt::format("is over another VMware disk ('{}'), which is read "
+                                             "only of a file of its own",
+                                             descriptor.parent));
+}
 
 std::uint64_t Header::tables() const {
   const std::uint64_t covered = grain * entries;
@@ -268,10 +274,10 @@ std::vector<std::byte> to_bytes(const Header& header, std::uint64_t overhead) {
 }
 
 Layout read_layout(const io::File& file) {
-  if (!has_descriptor(file)) refuse_parts(file, {});
+  if (!has_descriptor(file)) refuse_parts(file.path(), {});
   Layout layout{read_start(file), {}};
   layout.descriptor = read_descriptor(file, layout.header);
-  refuse_parts(file, layout);
+  refuse_parts(file.path(), layout);
   find_directory(file, layout.header);
   return layout;
 }
@@ -328,6 +334,8 @@ BlockFacts read_facts(const io::File& file) {
 }
 
 namespace {
+
+std::string id_text(std::uint32_t id) { return fmt::format("{:08x}", id); }
 
 Descriptor descriptor_of(const io::File& file) {
   return is_descriptor(file) ? read_descriptor_file(file) : read_layout(file).descriptor;

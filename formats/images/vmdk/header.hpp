@@ -38,6 +38,7 @@ struct Header {
   std::uint64_t descriptor_length = 0;  // sectors
   std::uint32_t entries = 0;            // of each grain table; a power of two
   std::uint64_t directory = 0;          // sector, or at_end
+  std::uint64_t overhead = 0;           // sectors; grains lie behind them
   bool zero_grains = false;             // an entry of 1 is a grain of zeros
   bool compressed = false;
   bool markers = false;  // each grain begins with its place on the disk
@@ -67,6 +68,12 @@ struct Layout {
   Header header;  // with the directory's place
   Descriptor descriptor;
 };
+
+// Throws ErrorKind::refused, about the file at `path`, where it holds a part of a disk alone.
+void refuse_parts(const std::string& path, const Layout& layout);
+
+// The same where its content is only what differs from another disk.
+void refuse_child(const std::string& path, const Descriptor& descriptor);
 
 // Of a disk that is in one file. Throws Error; ErrorKind::refused where the file holds a part of a
 // disk alone.

@@ -7,7 +7,6 @@
 
 #include <fmt/format.h>
 
-#include "formats/images/streams/stream_image.hpp"
 #include "formats/images/zst/label.hpp"
 #include "formats/images/zst/zstd.hpp"
 #include "io/error.hpp"
@@ -235,18 +234,10 @@ std::optional<std::uint64_t> stated_content_size(const io::File& file) {
   return read_index(file).content_size;
 }
 
-std::unique_ptr<Image> open_zst(io::Ring& ring, io::File file, const OpenOptions& options) {
+std::unique_ptr<ZstImage> open_seekable(io::Ring& ring, io::File& file, io::WorkerPool* workers) {
   Index index = read_index(file);
-  if (index.table && index.table->largest_frame() <= ZstImage::most_frame_bytes) {
-    return std::make_unique<ZstImage>(ring, std::move(file), std::move(*index.table),
-                                      options.workers);
-  }
-  streams::StreamOptions stream;
-  stream.stop = options.stop;
-  stream.any_content = options.format.has_value();
-  stream.content_size = index.content_size;
-  return std::make_unique<streams::StreamImage>(ring, std::move(file), Format::zst,
-                                                std::move(stream));
+  if (!index.table || index.table->largest_frame() > ZstImage::most_frame_bytes) return nullptr;
+  return std::make_unique<ZstImage>(ring, std::move(file), std::move(*index.table), workers);
 }
 
 }  // namespace formats::zst

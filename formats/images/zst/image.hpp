@@ -75,7 +75,8 @@ class ZstImage final : public Image {
 // From the seek table. Throws Error when it is broken, or does not agree with the label.
 [[nodiscard]] std::optional<std::uint64_t> stated_content_size(const io::File& file);
 
-// For a zstd file: as above where it has a seek table, else as a stream. `stop` may be null.
-std::unique_ptr<Image> open_zst(io::Ring& ring, io::File file, const OpenOptions& options);
+// Null where `file` has no seek table that can be used: then it is a stream, and `file` is as it
+// was.
+std::unique_ptr<ZstImage> open_seekable(io::Ring& ring, io::File& file, io::WorkerPool* workers);
 
 }  // namespace formats::zst

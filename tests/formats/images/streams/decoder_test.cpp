@@ -4,6 +4,7 @@
 
 #include "formats/images/probe.hpp"
 #include "io/error.hpp"
+#include "io/sequential_reader.hpp"
 #include "tests/formats/images/streams/compressed.hpp"
 #include "tests/io/pattern.hpp"
 #include "tests/io/temporary_folder.hpp"
@@ -15,7 +16,9 @@ namespace {
 Bytes decode(const Bytes& stream, Format format, std::size_t piece = 4096) {
   const io::TemporaryFolder folder;
   const io::File file = folder.make("stream", stream);
-  Decoder decoder(make_codec(format), io::SequentialReader(file, {}, nullptr), "stream");
+  Decoder decoder(make_codec(format),
+                  std::make_unique<io::SequentialReader>(file, std::vector<std::byte>{}, nullptr),
+                  "stream");
   Bytes content;
   while (true) {
     const std::size_t before = content.size();

@@ -6,6 +6,7 @@
 
 #include "formats/images/streams/decoder.hpp"
 #include "io/error.hpp"
+#include "io/sequential_reader.hpp"
 #include "tests/formats/images/streams/compressed.hpp"
 #include "tests/io/pattern.hpp"
 #include "tests/io/temporary_folder.hpp"
@@ -47,7 +48,9 @@ class EncoderTest : public testing::TestWithParam<Format> {
     for (const Bytes& block : blocks) whole.insert(whole.end(), block.begin(), block.end());
     const io::TemporaryFolder folder;
     const io::File file = folder.make("stream", stream_of(blocks, level));
-    Decoder decoder(make_codec(GetParam()), io::SequentialReader(file, {}, nullptr), "stream");
+    Decoder decoder(make_codec(GetParam()),
+                    std::make_unique<io::SequentialReader>(file, std::vector<std::byte>{}, nullptr),
+                    "stream");
     Bytes found(whole.size() + 1);
     EXPECT_EQ(decoder.read(found), whole.size());
     found.pop_back();

@@ -7,6 +7,7 @@
 #include "formats/images/zst/zstd.hpp"
 #include "io/copier.hpp"
 #include "io/error.hpp"
+#include "io/sequential_reader.hpp"
 #include "tests/io/engines.hpp"
 #include "tests/io/pattern.hpp"
 #include "tests/io/pattern_source.hpp"
@@ -82,7 +83,9 @@ class ZstTargetTest : public io::EngineTest {
   // As zstd -d does.
   [[nodiscard]] Bytes decode(const std::string& path) const {
     const io::File file(path, O_RDONLY);
-    streams::Decoder decoder(make_zstd_codec(), io::SequentialReader(file, {}, nullptr), path);
+    streams::Decoder decoder(
+        make_zstd_codec(),
+        std::make_unique<io::SequentialReader>(file, std::vector<std::byte>{}, nullptr), path);
     Bytes found(content_.size() + 1);
     found.resize(decoder.read(found));
     return found;
