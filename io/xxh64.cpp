@@ -1,5 +1,7 @@
 #include "io/xxh64.hpp"
 
+#include "io/xxh32.hpp"
+
 #include <algorithm>
 #include <array>
 
@@ -9,6 +11,10 @@
 #include "io/byte_range.hpp"
 
 namespace io {
+
+std::uint32_t xxh32(std::span<const std::byte> bytes) noexcept {
+  return XXH32(bytes.data(), bytes.size(), 0);
+}
 
 std::uint64_t xxh64(std::span<const std::byte> bytes) noexcept {
   return XXH64(bytes.data(), bytes.size(), 0);

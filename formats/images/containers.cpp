@@ -8,6 +8,7 @@
 
 #include "formats/images/archives/member_choice.hpp"
 #include "formats/images/archives/ova/digest_check.hpp"
+#include "formats/images/archives/tar/appliance.hpp"
 #include "formats/images/archives/tar/member.hpp"
 #include "formats/images/archives/tar/stream.hpp"
 #include "formats/images/archives/zip/member.hpp"
@@ -42,40 +43,6 @@ std::string without_last_suffix(const std::string& name) {
 
 std::string member_name(const io::File& file, const std::string& member) {
   return file.path() + ": " + member;
-}
-
-std::string read_text(const io::File& file, const tar::Member& member) {
-  std::string text(std::min(member.data.length, ova::most_text_bytes), '\0');
-  text.resize(file.read_at(member.data.offset, std::as_writable_bytes(std::span(text))));
-  return text;
-}
-
-// What an appliance in a file says about itself.
-struct Appliance {
-  std::vector<ova::Disk> disks;
-  std::vector<ova::FileDigest> manifest;
-};
-
-Appliance read_appliance(const io::File& file, const std::vector<tar::Member>& members) {
-  Appliance appliance;
-  bool is_appliance = false;
-  for (const tar::Member& member : members) {
-    if (member.sparse) continue;
-    if (!is_appliance && ova::is_descriptor(member.name)) {
-      is_appliance = true;
-      appliance.disks = ova::stored_disks(ova::parse_descriptor(read_text(file, member)));
-    } else if (is_appliance && ova::is_manifest(member.name)) {
-      appliance.manifest = ova::parse_manifest(read_text(file, member));
-    }
-  }
-  return appliance;
-}
-
-std::size_t choose_disk(const archives::MemberList& list, const Appliance& appliance,
-                        const std::string& wanted) {
-  if (!wanted.empty() || appliance.disks.empty()) return archives::choose_member(list, wanted);
-  if (appliance.disks.size() > 1) ova::refuse_several(list.path(), appliance.disks);
-  return archives::choose_member(list, appliance.disks.front().file);
 }
 
 }  // namespace
@@ -130,8 +97,8 @@ std::unique_ptr<Image> Containers::open_zip(io::File file) {
 std::unique_ptr<Image> Containers::open_tar(io::File file) {
   archives::MemberList list(file.path());
   const auto members = tar::list_members(file, list);
-  const Appliance appliance = read_appliance(file, members);
-  const std::size_t chosen = choose_disk(list, appliance, options_.member);
+  const tar::Appliance appliance = tar::read_appliance(file, members);
+  const std::size_t chosen = tar::choose_disk(list, appliance, options_.member);
   member_was_found_ = true;
   const tar::Member member = tar::read_member(file, members[chosen]);
   const std::string name = member_name(file, member.name);

@@ -4,9 +4,9 @@
 #include <sys/stat.h>
 
 #include "formats/images/block_formats.hpp"
+#include "formats/images/probe.hpp"
 #include "formats/images/reference.hpp"
 #include "formats/images/simg/layout.hpp"
-#include "formats/images/streams/stream_image.hpp"
 #include "io/error.hpp"
 
 namespace formats {
@@ -31,7 +31,16 @@ io::File open_image_file(const std::string& path) {
   return {path, O_RDONLY};
 }
 
-ImageFacts facts_of(const FormattedFile& opened) {
+ImageFacts facts_of(const FormattedFile& opened, const std::string& member);
+
+// Of what an archive holds as it is.
+std::optional<std::uint64_t> size_of(io::File file) {
+  FormattedFile inner{std::move(file)};
+  inner.format = probe(inner.file);
+  return facts_of(inner, {}).virtual_size;
+}
+
+ImageFacts facts_of(const FormattedFile& opened, const std::string& member) {
   ImageFacts facts;
   facts.path = opened.file.path();
   facts.format = opened.format;
@@ -44,8 +53,9 @@ ImageFacts facts_of(const FormattedFile& opened) {
   } else if (is_block_format(opened.format)) {
     facts.blocks = read_block_facts(opened.file, opened.format);
     facts.virtual_size = facts.blocks->virtual_size;
-  } else if (is_stream(opened.format)) {
-    facts.virtual_size = streams::stated_content_size(opened.file, opened.format);
+  } else if (is_stream(opened.format) || is_archive(opened.format)) {
+    facts.container = read_container_facts(opened.file, opened.format, member, size_of);
+    facts.virtual_size = facts.container->virtual_size;
   } else {
     facts.virtual_size = opened.file.size();
   }
@@ -60,15 +70,18 @@ std::uint64_t allocated_size_of(const io::File& file) {
 }
 
 std::vector<ImageFacts> read_facts(const std::string& path, std::optional<Format> format,
-                                   bool follow_backing) {
+                                   bool follow_backing, const std::string& member) {
   ReferenceChain chain;
   std::vector<ImageFacts> facts;
-  facts.push_back(facts_of(chain.begin(open_image_file(path), format)));
+  facts.push_back(facts_of(chain.begin(open_image_file(path), format), member));
+  if (!member.empty() && !is_archive(facts.back().format)) {
+    throw io::Error::refusal(path, "is no archive, and has no members");
+  }
   while (follow_backing && facts.back().qcow2) {
     const qcow2::Header& header = facts.back().qcow2->header;
     if (header.backing_file.empty()) break;
-    facts.push_back(
-        facts_of(chain.open_next(facts.back().path, header.backing_file, header.backing_format)));
+    facts.push_back(facts_of(
+        chain.open_next(facts.back().path, header.backing_file, header.backing_format), {}));
   }
   return facts;
 }

@@ -106,7 +106,7 @@ std::uint64_t create(CreateCommandOptions& o) {
   if (!size) throw UsageError("create: SIZE is missing");
   const OutputPlan plan = plan_output(o.target, o.path, size, reference);
   size = plan.disk_size(*size);
-  if (is_always_compressed(plan.format)) {
+  if (is_always_compressed(plan.format) || plan.format == formats::Format::simg) {
     throw UsageError(
         fmt::format("create: nothing can be written into a {} file later; use raw or qcow2",
                     formats::name_of(plan.format)));

@@ -24,6 +24,7 @@ namespace {
 
 using formats::BlockFact;
 using formats::BlockFacts;
+using formats::ContainerFacts;
 using formats::ImageFacts;
 using formats::Qcow2Facts;
 using formats::qcow2::Bitmap;
@@ -100,6 +101,28 @@ void add_blocks(Json& json, const ImageFacts& facts) {
   json["format-specific"]["data"] = blocks_json(blocks);
 }
 
+void add_container(Json& json, const ImageFacts& facts) {
+  const ContainerFacts& container = *facts.container;
+  Json data;
+  if (container.content) data["content-format"] = name_of(*container.content);
+  if (!container.member.empty()) data["member"] = container.member;
+  for (const auto& member : container.members) {
+    Json entry;
+    entry["name"] = member.name;
+    entry["size"] = member.size;
+    data["members"].push_back(entry);
+  }
+  for (const auto& disk : container.disks) {
+    Json entry;
+    entry["id"] = disk.id;
+    entry["file"] = disk.file;
+    if (disk.capacity) entry["capacity"] = *disk.capacity;
+    data["disks"].push_back(entry);
+  }
+  json["format-specific"]["type"] = name_of(facts.format);
+  json["format-specific"]["data"] = data;
+}
+
 Json facts_json(const ImageFacts& facts) {
   Json json;
   json["virtual-size"] = facts.virtual_size ? Json(*facts.virtual_size) : Json(nullptr);
@@ -109,6 +132,7 @@ Json facts_json(const ImageFacts& facts) {
   json["dirty-flag"] =
       (facts.qcow2 && facts.qcow2->header.dirty) || (facts.blocks && facts.blocks->dirty);
   if (facts.blocks) add_blocks(json, facts);
+  if (facts.container) add_container(json, facts);
   if (!facts.qcow2) return json;
   const Header& header = facts.qcow2->header;
   json["cluster-size"] = header.geometry.cluster_size();
@@ -193,6 +217,34 @@ void print_blocks(const BlockFacts& facts) {
   if (facts.dirty) print("    dirty: true\n");
 }
 
+void print_container(const ContainerFacts& facts) {
+  constexpr std::size_t most_members_shown = 50;
+  if (!facts.member.empty()) print(fmt::format("member: {}\n", terminal_text(facts.member)));
+  if (facts.content && *facts.content != formats::Format::raw) {
+    print(fmt::format("holds: {}\n", name_of(*facts.content)));
+  }
+  if (!facts.disks.empty()) print("Disks of the appliance:\n");
+  for (const auto& disk : facts.disks) {
+    print(fmt::format("    {}: {}{}\n", terminal_text(disk.id), terminal_text(disk.file),
+                      disk.capacity ? ", " + human_size(*disk.capacity) : ""));
+  }
+  if (!facts.members.empty()) print("Members:\n");
+  for (std::size_t i = 0; i < facts.members.size() && i < most_members_shown; ++i) {
+    print(fmt::format("    {}, {}\n", terminal_text(facts.members[i].name),
+                      human_size(facts.members[i].size)));
+  }
+  if (facts.members.size() > most_members_shown) {
+    print(fmt::format("    and {} more\n", facts.members.size() - most_members_shown));
+  }
+}
+
+std::string unknown_size(const ImageFacts& facts) {
+  const bool to_be_chosen =
+      facts.container && !facts.container->members.empty() && facts.container->member.empty();
+  return to_be_chosen ? "unknown until one is chosen with --member"
+                      : "unknown until all of it is decoded (imgtool hash does)";
+}
+
 void print_facts(const ImageFacts& facts) {
   print(fmt::format("image: {}\n", terminal_text(facts.path)));
   print(fmt::format("file format: {}\n", name_of(facts.format)));
@@ -200,10 +252,11 @@ void print_facts(const ImageFacts& facts) {
     print(fmt::format("virtual size: {} ({} bytes)\n", human_size(*facts.virtual_size),
                       *facts.virtual_size));
   } else {
-    print("virtual size: unknown until all of it is decoded (imgtool hash does)\n");
+    print(fmt::format("virtual size: {}\n", unknown_size(facts)));
   }
   print(fmt::format("disk size: {}\n", human_size(facts.allocated_size)));
   if (facts.blocks) print_blocks(*facts.blocks);
+  if (facts.container) print_container(*facts.container);
   if (!facts.qcow2) return;
   const Header& header = facts.qcow2->header;
   print(fmt::format("cluster size: {}\n", header.geometry.cluster_size()));
@@ -242,13 +295,15 @@ int run_info(const Arguments& arguments) {
               "format of the image (default: its content decides)");
   line.option("backing-chain", flag_into(backing_chain),
               "open the backing files that the image names, and show them too");
+  std::string member;
+  line.option("member", text_into(member, "NAME"), "the image of this name in an archive");
   answer_format_option(line, output);
   line.exit_code(exit_code::refused, "the name of a backing file is not that of a local file");
   line.example("imgtool info golden.qcow2", "size, format and backing file of an image");
   line.example("imgtool info --json --backing-chain overlay.qcow2", "of all images below it, too");
   if (const auto exit = line.parse(arguments)) return *exit;
 
-  const auto chain = formats::read_facts(path, format, backing_chain);
+  const auto chain = formats::read_facts(path, format, backing_chain, member);
   for (const ImageFacts& facts : chain) note_writers(io::File(facts.path, O_RDONLY));
   if (line.common().json || output == AnswerFormat::json) {
     print_as_json(chain, backing_chain);

@@ -65,8 +65,10 @@ Measured measure(MeasureOptions& o) {
   if (source && o.open.force_share) note_writers(*source);
   const auto size = source ? source->size() : o.size;
   const OutputPlan plan = plan_output(o.target, "", size);
-  if (plan.format == formats::Format::xz) {
-    throw UsageError("measure: what xz makes of it is not sampled; -O gz or -O zst tell more");
+  if (plan.format == formats::Format::xz || plan.format == formats::Format::lz4) {
+    throw UsageError(
+        fmt::format("measure: what {} makes of it is not sampled; -O gz or -O zst tell more",
+                    formats::name_of(plan.format)));
   }
   const formats::StoredForm form = stored_form(plan);
   if (!source) {

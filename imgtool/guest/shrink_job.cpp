@@ -58,7 +58,7 @@ void ShrinkJob::check_target() const {
   if (options_.output == "-") throw UsageError("DST: the new image needs a file of its own");
   constexpr std::uint64_t some_size = 0;
   const OutputPlan plan = plan_output(options_.target, options_.output, some_size);
-  if (plan.format == Format::gz || plan.format == Format::xz) {
+  if (formats::is_stream(plan.format) && plan.format != Format::zst) {
     throw UsageError(
         fmt::format("DST: a {} file cannot be read again at any place, to verify it; "
                     "use zst or qcow2, or convert the result",

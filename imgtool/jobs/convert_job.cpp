@@ -167,8 +167,8 @@ std::vector<std::string> ConvertJob::read_paths() const {
 void ConvertJob::check_size_for_bmap(std::uint64_t size) const {
   if (output_->plan().disk_size(size) == size) return;
   throw io::Error(io::ErrorKind::unsupported, options_.source,
-                  fmt::format("has {} bytes, and {} counts in sectors of 512, so no block map "
-                              "fits; make a raw or zst image, or leave out --bmap-out",
+                  fmt::format("has {} bytes, and {} counts in larger units, so no block map fits; "
+                              "make a raw or zst image, or leave out --bmap-out",
                               size, formats::name_of(output_->plan().format)));
 }
 

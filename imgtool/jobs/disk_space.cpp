@@ -46,6 +46,10 @@ formats::StoredForm stored_form(const OutputPlan& plan) {
   if (has_block_table(plan.format) && !fixed) {
     form.block_layout = [plan](std::uint64_t size) { return new_blocks(plan, size); };
   }
+  if (plan.format == formats::Format::simg) {
+    form.format = formats::Format::raw;
+    form.hole_grain = 64 * io::KiB;
+  }
   form.preallocated = plan.preallocation == formats::qcow2::Preallocation::falloc ||
                       plan.preallocation == formats::qcow2::Preallocation::full;
   return form;
@@ -59,8 +63,8 @@ std::string check_disk_space(io::Ring& ring, io::Source& source, const OutputPla
   const formats::StoredForm form = stored_form(plan);
   formats::Forecast forecast = formats::forecast_by_extents(source, form);
   if (forecast.most <= space.available) return "";
-  // There are no samples of what xz makes of it: a full disk is told when it is full.
-  if (plan.format == formats::Format::xz) return "";
+  // There are no samples of what these make of it: a full disk is told when it is full.
+  if (plan.format == formats::Format::xz || plan.format == formats::Format::lz4) return "";
   if (!form.preallocated) {
     forecast = formats::forecast_by_samples(ring, source, form, workers, forecast_samples);
   }

@@ -12,6 +12,7 @@
 #include "formats/images/probe.hpp"
 #include "formats/images/qcow2/writer.hpp"
 #include "formats/images/raw_target.hpp"
+#include "formats/images/simg/encoder.hpp"
 #include "formats/images/vmdk/target.hpp"
 #include "formats/images/zst/target.hpp"
 #include "imgtool/jobs/disk_space.hpp"
@@ -132,6 +133,8 @@ std::unique_ptr<formats::ImageTarget> ImageOutput::make_image(io::Target& place)
 std::unique_ptr<formats::streams::Encoder> ImageOutput::make_encoder() const {
   if (plan_.format == Format::gz) return formats::streams::make_gzip_encoder(plan_.stream_level);
   if (plan_.format == Format::xz) return formats::streams::make_xz_encoder(plan_.stream_level);
+  if (plan_.format == Format::lz4) return formats::streams::make_lz4_encoder(plan_.stream_level);
+  if (plan_.format == Format::simg) return formats::simg::make_encoder();
   return nullptr;
 }
 

@@ -58,17 +58,18 @@ OptionValue created_format_into(std::optional<Format>& format) {
 void new_image_options(CommandLine& line, OutputOptions& options) {
   line.option(
       "output-format,O",
-      choice_into(options.format, and_plain_ones({Format::zst, Format::gz, Format::xz, Format::vmdk,
-                                                  Format::vpc, Format::vhdx, Format::vdi})),
+      choice_into(options.format,
+                  and_plain_ones({Format::zst, Format::gz, Format::xz, Format::lz4, Format::vmdk,
+                                  Format::vpc, Format::vhdx, Format::vdi, Format::simg})),
       "format of the output (default: by its suffix, else raw)");
   line.option("compress,c", flag_into(options.compress),
-              "compress it; zst, gz, xz and vmdk always are");
+              "compress it; zst, gz, xz, lz4 and vmdk always are");
   line.option("codec", choice_into(options.codec, codec_names()),
               "how to compress qcow2 (default: zlib)");
   line.option(
       "level", count_into(options.level, 1, 19),
       "how hard: 1 to 12 of zlib (default 5), gz and vmdk (6), 1 to 19 of zstd and zst (3), 1 to 9 "
-      "of xz (6)");
+      "of xz (6), 1 to 12 of lz4 (1)");
   OptionValue window;
   window.placeholder = "4K|32K";
   window.default_text = "32K";

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 
 #include "formats/images/deflate.hpp"
+#include "formats/images/simg/encoder.hpp"
 #include "formats/images/streams/encoder.hpp"
 #include "formats/images/vdi/new_image.hpp"
 #include "formats/images/vhd/new_image.hpp"
@@ -181,11 +182,12 @@ struct StreamKind {
   int highest_level;
 };
 
-constexpr std::array<StreamKind, 4> streams = {{
+constexpr std::array<StreamKind, 5> streams = {{
     {Format::zst, Compression::zstd, "zstd", 3, 19},
     {Format::gz, Compression::deflate, "zlib", 6, formats::streams::highest_gzip_level},
     {Format::xz, std::nullopt, "lzma", 6, formats::streams::highest_xz_level},
     {Format::vmdk, Compression::deflate, "zlib", 6, formats::highest_deflate_level},
+    {Format::lz4, std::nullopt, "lz4", 1, formats::streams::highest_lz4_level},
 }};
 
 void plan_stream(const OutputOptions& options, OutputPlan& plan) {
@@ -215,8 +217,8 @@ void plan_compression(const OutputOptions& options, OutputPlan& plan) {
     if (options.codec && plan.format != Format::qcow2) throw UsageError("--codec needs -c");
     return;
   }
-  if (plan.format == Format::raw) {
-    throw UsageError("-c: raw images cannot be compressed; use -O qcow2, zst, gz or xz");
+  if (plan.format == Format::raw || plan.format == Format::simg) {
+    throw UsageError("-c: such images cannot be compressed; use -O qcow2, zst, gz, xz or lz4");
   }
   if (plan.format != Format::qcow2) {
     throw UsageError(fmt::format("-c: {} images cannot be compressed; use -O qcow2 or vmdk",
@@ -367,6 +369,7 @@ bool has_block_table(Format format) {
 
 std::uint64_t OutputPlan::disk_size(std::uint64_t size) const {
   constexpr std::uint64_t sector = 512;
+  if (format == Format::simg) return io::align_up(size, formats::simg::written_block_bytes);
   if (!formats::counts_sectors(format)) return size;
   return io::align_up(size, std::max(sector, alignment));
 }

@@ -21,12 +21,11 @@ struct Promise {
   std::string_view qemu;     // qemu-img's name of the format
 };
 
-constexpr std::array<Promise, 15> not_written = {{
+constexpr std::array<Promise, 13> not_written = {{
     {".tar.gz", "a tar archive", {}, {}},
     {".tar.xz", "a tar archive", {}, {}},
     {".tgz", "a tar archive", {}, {}},
     {".bz2", "bzip2", "bzip2", {}},
-    {".lz4", "lz4", "lz4", {}},
     {".lzma", "lzma", "xz --format=lzma", {}},
     {".lzo", "lzop", "lzop", {}},
     {".zip", "zip", {}, {}},
@@ -36,7 +35,6 @@ constexpr std::array<Promise, 15> not_written = {{
     {".ova", "an appliance (OVA)", {}, {}},
     {".qed", "a QED image", {}, "qed"},
     {".dmg", "an Apple disk image", {}, {}},
-    {".simg", "an Android sparse image", {}, {}},
 }};
 
 constexpr std::array<std::pair<std::string_view, Format>, 4> of_other_programs = {{
@@ -69,6 +67,8 @@ Format format_by_suffix(const std::string& path, Format otherwise) {
   if (path.ends_with(".zst")) return Format::zst;
   if (ends_with_any_case(path, ".gz") && !ends_with_any_case(path, ".tar.gz")) return Format::gz;
   if (ends_with_any_case(path, ".xz") && !ends_with_any_case(path, ".tar.xz")) return Format::xz;
+  if (ends_with_any_case(path, ".lz4") && !ends_with_any_case(path, ".tar.lz4")) return Format::lz4;
+  if (ends_with_any_case(path, ".simg")) return Format::simg;
   if (path.ends_with(".qcow2") || path.ends_with(".qcow")) return Format::qcow2;
   for (const auto& [suffix, format] : of_other_programs) {
     if (ends_with_any_case(path, suffix)) return format;

@@ -417,7 +417,7 @@ class Appliances(ArchiveTestCase):
         _, vmdk = self.disk(4 * MiB, 1)
         image = self.file(ova([("disk.vmdk", vmdk, 4 * MiB)], spoil="disk.vmdk"))
         target = self.file(b"x" * (8 * MiB))
-        result = self.imgtool("burn", "--yes", image, target)
+        result = self.imgtool("burn", "--yes", "--force", image, target)
         self.assertEqual(result.code, 1, f"\n{result!r}")
         self.assertEqual(target.read_bytes()[:MiB], bytes(MiB))
 
@@ -442,6 +442,29 @@ class Appliances(ArchiveTestCase):
         image = tar_archive([("vm.ovf", ovf), ("vm.iso", b"cd" * 999), ("disk.vmdk", vmdk),
                              ("vm.nvram", b"x")])
         self.assert_used(self.file(image), content)
+
+    def test_info(self):
+        _, vmdk = self.disk(4 * MiB, 1)
+        one = self.file(ova([("disk1.vmdk", vmdk, 4 * MiB)]))
+        info = self.imgtool_ok("info", "--json", one).json
+        self.assertEqual((info["format"], info["virtual-size"]), ("tar", 4 * MiB))
+        data = info["format-specific"]["data"]
+        self.assertEqual((data["member"], data["content-format"]), ("disk1.vmdk", "vmdk"))
+        self.assertEqual(data["disks"],
+                         [{"id": "vmdisk0", "file": "disk1.vmdk", "capacity": 4 * MiB}])
+        two = self.file(ova([("disk1.vmdk", vmdk, 4 * MiB), ("disk2.vmdk", vmdk, 8 * MiB)]))
+        info = self.imgtool_ok("info", "--json", two).json
+        self.assertEqual((info["virtual-size"], len(info["format-specific"]["data"]["disks"])),
+                         (None, 2))
+        self.assertIn("--member", self.imgtool_ok("info", two).out)
+        info = self.imgtool_ok("info", "--json", "--member", "disk2.vmdk", two).json
+        self.assertEqual(info["virtual-size"], 4 * MiB)  # the image counts, not the descriptor
+        packed = self.file(gzip.compress(vmdk))
+        info = self.imgtool_ok("info", "--json", packed).json
+        self.assertEqual((info["format"], info["virtual-size"]), ("gz", 4 * MiB))
+        self.assertEqual(info["format-specific"]["data"]["content-format"], "vmdk")
+        zipped = self.file(zip_archive(deflated("disk.img", sample(MiB))))
+        self.assertEqual(self.imgtool_ok("info", "--json", zipped).json["virtual-size"], MiB)
 
     def test_hostile_descriptors(self):
         content, vmdk = self.disk(MiB, 1)

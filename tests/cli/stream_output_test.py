@@ -1,25 +1,29 @@
-"""convert and capture write gz and xz: what every tool reads, the same bytes for any threads."""
+"""convert and capture write gz, xz, lz4 and simg: what every tool reads, the same bytes for any threads."""
 import gzip
 import lzma
 import os
 import signal
+import struct
+import subprocess
 import time
 
 from imgtool_testing import (KiB, MiB, TestCase, check, engines, main, random_bytes, requires,
                              requires_root, run)
 from resume_testing import PROMPT_S
 
-FORMATS = ("gz", "xz")
+FORMATS = ("gz", "xz", "lz4")
 OPEN = {"gz": gzip.open, "xz": lzma.open}
-TEST = {"gz": ["gzip", "-t"], "xz": ["xz", "-t"]}
+TEST = {"gz": ["gzip", "-t"], "xz": ["xz", "-t"], "lz4": ["lz4", "-qt"]}
 
 
 def content_of(path, kind):
+    if kind == "lz4":
+        return subprocess.run(["lz4", "-dqc", path], stdout=subprocess.PIPE, check=True).stdout
     with OPEN[kind](path) as file:
         return file.read()
 
 
-@requires("gzip", "xz")
+@requires("gzip", "xz", "lz4")
 class Streams(TestCase):
     def image(self):
         """Three blocks of xz and five of gz, with data at their ends; dense data makes xz slow."""
@@ -88,7 +92,7 @@ class Streams(TestCase):
         text = self.path()
         pairs = zip(random_bytes(90000), random_bytes(90000, 3))
         text.write_bytes(b"".join(b"%d %d\n" % pair for pair in pairs))
-        for kind, levels in (("gz", (1, 6, 12)), ("xz", (1, 6, 9))):
+        for kind, levels in (("gz", (1, 6, 12)), ("xz", (1, 6, 9)), ("lz4", (1, 3, 12))):
             sizes = []
             for level in levels:
                 out = self.path(f"{level}.{kind}")
@@ -99,7 +103,7 @@ class Streams(TestCase):
             self.assertEqual(len(set(sizes)), 3, sizes)
             usual = self.path(f"usual.{kind}")
             self.imgtool_ok("convert", text, usual)
-            self.assertEqual(usual.read_bytes(), self.path(f"6.{kind}").read_bytes())
+            self.assertEqual(usual.read_bytes(), self.path(f"{1 if kind == 'lz4' else 6}.{kind}").read_bytes())
 
     def test_wrong_usage(self):
         image = self.dense_image(4096)
@@ -108,6 +112,11 @@ class Streams(TestCase):
                      ["convert", "--level=10", image, "x.xz"],
                      ["convert", "--level=13", image, "x.gz"],
                      ["convert", "-o", "cluster_size=64K", image, "x.gz"], ["create", "x.xz", "1M"],
+                     ["convert", "--codec=zstd", image, "x.lz4"],
+                     ["convert", "--level=13", image, "x.lz4"],
+                     ["convert", "-c", image, "x.simg"], ["convert", "-O", "simg", image, "-"],
+                     ["convert", "-o", "preallocation=full", image, "x.simg"],
+                     ["create", "x.simg", "1M"], ["measure", "-O", "lz4", image],
                      ["convert", "-O", "qcow2", image, "-"], ["measure", "-O", "xz", image]):
             result = self.imgtool(*args, cwd=self.dir)
             self.assertEqual(result.code, 2, f"\n{result!r}")
@@ -148,6 +157,47 @@ class Streams(TestCase):
         process.stdout.read(10)
         process.stdout.close()
         self.assertEqual(process.wait(60), 1)
+
+
+@requires("simg2img")
+class AndroidSparse(TestCase):
+    def test_simg2img_reads_it(self):
+        images = {"one byte": self.dense_image(1), "dense": self.dense_image(300 * KiB + 513),
+                  "some of each": self.sparse_image(17 * MiB + 700, {
+                      MiB: 100 * KiB, 8 * MiB - 4096: 8192, 12 * MiB: 50000, 17 * MiB: 700}),
+                  "zeros": self.zero_image(20 * MiB)}
+        for name, image in images.items():
+            with self.subTest(name):
+                out, back = self.path(f"{name}.simg"), self.path(f"{name}.back")
+                self.imgtool_ok("convert", image, out)
+                check("simg2img", out, back)
+                content = image.read_bytes()
+                content += bytes(-len(content) % 4096)
+                self.assertEqual(back.read_bytes(), content)
+                again = self.path()
+                self.imgtool_ok("convert", "-O", "raw", out, again)
+                self.assertEqual(again.read_bytes(), content)
+                header = struct.unpack("<IHHHHIIII", out.read_bytes()[:28])
+                self.assertEqual(header[:6] + header[8:], (0xED26FF3A, 1, 0, 28, 12, 4096, 0))
+
+    def test_patterns_and_short_runs(self):
+        image, out = self.path(), self.path("out.simg")
+        image.write_bytes(b"abcd" * (MiB // 4) + random_bytes(64 * KiB) + bytes(60 * KiB) +
+                          random_bytes(4 * KiB) + b"\xff" * MiB)
+        self.imgtool_ok("convert", image, out)
+        self.assertLess(out.stat().st_size, 130 * KiB)
+        self.imgtool_ok("compare", "--strict", image, out)
+
+    def test_the_same_bytes_whatever_the_threads_and_however_it_arrives(self):
+        image = self.sparse_image(17 * MiB, {MiB: 100 * KiB, 12 * MiB: 50000})
+        first = None
+        for options in (["--threads=1", image], ["--threads=3", image], ["-"]):
+            out = self.path(f"out{self.names}.simg")
+            with open(image, "rb") as stream:
+                self.imgtool_ok("convert", *options, out,
+                                input=stream if options == ["-"] else b"")
+            first = first or out.read_bytes()
+            self.assertEqual(out.read_bytes(), first, options)
 
 
 if __name__ == "__main__":

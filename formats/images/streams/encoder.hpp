@@ -14,7 +14,7 @@ namespace formats::streams {
 struct EncodedBlock {
   std::vector<std::byte> bytes;
   std::uint64_t content_bytes = 0;
-  std::uint64_t listed_bytes = 0;  // what an index says of `bytes`; 0 where there is none
+  std::uint64_t listed_bytes = 0;  // what an index says of `bytes`, or counts; 0: there is none
 };
 
 class Encoder {
@@ -30,6 +30,9 @@ class Encoder {
                                             const io::StopFlag* stop) const = 0;
   // A block that was appended to the stream; in order, on one thread.
   virtual void note(const EncodedBlock& block) = 0;
+  // What takes the place of begin(), as long as that, when all is known; empty: it stays. Such a
+  // format needs a file.
+  [[nodiscard]] virtual std::vector<std::byte> begin_when_ended() const { return {}; }
   // What the stream ends with.
   [[nodiscard]] virtual std::vector<std::byte> end() = 0;
 };
@@ -43,5 +46,10 @@ constexpr int highest_gzip_level = 12;
 // only takes more memory, it takes more time. An encoder at work takes about 100 MiB.
 constexpr int highest_xz_level = 9;
 [[nodiscard]] std::unique_ptr<Encoder> make_xz_encoder(int level);
+
+// lz4 (lz4_Frame_format.md): one frame of independent blocks, each with a checksum. `level` 1 to
+// 12; from 3 on its slower compression.
+constexpr int highest_lz4_level = 12;
+[[nodiscard]] std::unique_ptr<Encoder> make_lz4_encoder(int level);
 
 }  // namespace formats::streams

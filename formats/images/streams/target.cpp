@@ -141,7 +141,9 @@ io::Task<> StreamTarget::finish() {
   assert(!options_.size || sequencer_.position() == *options_.size);
   log_.append(encoder_->end());
   co_await log_.finish();
-  if (file_ != nullptr) file_->truncate(log_.position());  // the last sector was written whole
+  if (file_ == nullptr) co_return;
+  file_->truncate(log_.position());  // the last sector was written whole
+  if (const auto begin = encoder_->begin_when_ended(); !begin.empty()) file_->write_at(0, begin);
 }
 
 }  // namespace formats::streams

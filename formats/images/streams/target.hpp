@@ -1,4 +1,4 @@
-// Writes a compressed stream, gz or xz, which every tool reads; to a file or to a pipe.
+// Writes a compressed stream, gz, xz or lz4, which every tool reads; to a file or to a pipe.
 //
 // What is written depends on the content and the level alone, not on how it arrives nor on the
 // number of threads.

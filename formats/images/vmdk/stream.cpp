@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t overhead_at = 64;
 constexpr std::uint64_t most_before_grains = 64 * io::MiB;
-constexpr std::size_t marker_bytes = 12;         // place on the disk, length
+constexpr std::size_t grain_marker_bytes = 12;   // place on the disk, length
 constexpr std::uint64_t most_behind_grain = 64;  // of a grain that does not get smaller
 
 namespace type {
@@ -174,12 +174,13 @@ void GrainStream::take_grain(std::uint64_t at, std::uint64_t place, std::uint32_
   }
   const std::uint64_t most = 2 * header_.grain_bytes() + most_behind_grain;
   if (length > most) fail(at, fmt::format("a packed grain of {} bytes is too long", length));
-  packed_.resize(io::align_up(marker_bytes + std::uint64_t{length}, sector));
+  packed_.resize(io::align_up(grain_marker_bytes + std::uint64_t{length}, sector));
   std::copy(first_.begin(), first_.end(), packed_.begin());
   read_file(std::span(packed_).subspan(sector));
   const std::uint64_t content =
       std::min(header_.grain_bytes(), (header_.capacity - place) * sector);
-  const auto unpacked = inflate_zlib(std::span(packed_).subspan(marker_bytes, length), grain_);
+  const auto unpacked =
+      inflate_zlib(std::span(packed_).subspan(grain_marker_bytes, length), grain_);
   if (!unpacked || *unpacked < content) {
     fail(at, fmt::format("the compressed grain of sector {} is damaged", place));
   }
