@@ -1,5 +1,6 @@
 #include "imgtool/cli/image_options.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <utility>
 
@@ -12,9 +13,19 @@
 
 namespace imgtool {
 
+namespace {
+
+// As many as fit a line of help; -f takes them all, and is told of the rest in words.
+std::string listed_names(const std::vector<std::string>& names) {
+  const auto end = std::find(names.begin(), names.end(), name_of(formats::Format::lz4));
+  return join({names.begin(), end}, "|");
+}
+
+}  // namespace
+
 OptionValue format_into(std::optional<formats::Format>& format) {
   static const std::vector<std::string> names = formats::format_names();
-  return {.placeholder = join(names, "|"), .set = [&format](const std::string& word) {
+  return {.placeholder = listed_names(names), .set = [&format](const std::string& word) {
             format = formats::format_named(names[parse_choice(word, names)]);
           }};
 }
@@ -27,7 +38,7 @@ OptionValue unlisted_format_into(std::optional<formats::Format>& format) {
 
 void image_options(CommandLine& line, formats::OpenOptions& options) {
   line.option("format,f", format_into(options.format),
-              "format of the image (default: its content decides)");
+              "format of the image, also lz4, lzma, zip or tar (default: its content decides)");
   line.option("snapshot,l", text_into(options.snapshot, "SNAPSHOT"),
               "the internal snapshot with this id or name, not the disk as it is now");
   line.option("follow-references", flag_into(options.follow_references),
