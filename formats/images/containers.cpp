@@ -17,6 +17,7 @@
 #include "formats/images/streams/decoder.hpp"
 #include "formats/images/streams/file_stream.hpp"
 #include "formats/images/vhd/fixed_stream.hpp"
+#include "formats/images/vhd/footer.hpp"
 #include "formats/images/vmdk/stream.hpp"
 #include "formats/images/zst/image.hpp"
 #include "formats/images/zst/label.hpp"

@@ -10,10 +10,12 @@
 #include "formats/images/block_image.hpp"
 #include "formats/images/containers.hpp"
 #include "formats/images/joined_image.hpp"
+#include "formats/images/probe.hpp"
 #include "formats/images/qcow2/reader.hpp"
 #include "formats/images/raw.hpp"
 #include "formats/images/reference.hpp"
 #include "formats/images/simg/image.hpp"
+#include "formats/images/simg/split_image.hpp"
 #include "formats/images/vmdk/header.hpp"
 #include "formats/images/vmdk/map.hpp"
 #include "formats/images/vmdk/stream.hpp"
@@ -60,10 +62,29 @@ class Opener {
                       fmt::format("is {}, and has no snapshots", name_of(opened.format)));
     }
     if (opened.format == Format::simg) {
-      return std::make_unique<simg::SimgImage>(ring_, std::move(opened.file), options_);
+      return open_simg(std::move(opened.file));
     }
     if (is_block_format(opened.format)) return open_blocks(std::move(opened), page_cache);
     return open_raw(std::move(opened.file), page_cache);
+  }
+
+  // All of its parts, where it is the first of several.
+  std::unique_ptr<Image> open_simg(io::File file) {
+    const std::string path = file.path();
+    std::vector<std::unique_ptr<simg::SimgImage>> parts;
+    parts.push_back(std::make_unique<simg::SimgImage>(ring_, std::move(file), options_));
+    const auto further =
+        in_container_ || options_.format ? std::vector<std::string>() : simg::further_parts(path);
+    for (const std::string& name : further) {
+      FormattedFile part{io::File(name, O_RDONLY)};
+      if (probe(part.file) != Format::simg) break;
+      if (!options_.force_share) {
+        io::lock_image(part.file, io::ImageUse::reading, options_.way_past_lock);
+      }
+      parts.push_back(std::make_unique<simg::SimgImage>(ring_, std::move(part.file), options_));
+    }
+    if (parts.size() == 1) return std::move(parts.front());
+    return std::make_unique<simg::SplitImage>(std::move(parts));
   }
 
   std::unique_ptr<Image> open_qcow2(io::File file, const std::string& snapshot,

@@ -180,6 +180,34 @@ class AndroidSparse(TestCase):
                 header = struct.unpack("<IHHHHIIII", out.read_bytes()[:28])
                 self.assertEqual(header[:6] + header[8:], (0xED26FF3A, 1, 0, 28, 12, 4096, 0))
 
+    @requires("simg2simg")
+    def test_a_split_image_is_one(self):
+        image = self.sparse_image(24 * MiB, {MiB: 3 * MiB, 9 * MiB: 4 * MiB, 20 * MiB: 3 * MiB})
+        whole, raw = self.path("super.simg"), image.read_bytes()
+        self.imgtool_ok("convert", image, whole)
+        check("simg2simg", whole, self.path("super.img"), 4 * MiB)
+        first = self.path("super.img.0")
+        self.assertTrue(self.path("super.img.1").exists())
+        for name in ("super.img.{}", "super_{}.img"):
+            with self.subTest(name):
+                parts = sorted(self.dir.glob("super.img.[0-9]"), key=lambda part: part.name)
+                begin = 0 if name.endswith("{}") else 1
+                named = [self.path(name.format(begin + i)) for i in range(len(parts))]
+                for part, path in zip(parts, named):
+                    if part != path:
+                        path.write_bytes(part.read_bytes())
+                out = self.path()
+                self.imgtool_ok("convert", "-O", "raw", named[0], out)
+                self.assertEqual(out.read_bytes(), raw)
+        other = self.path("super.img.1")
+        other.write_bytes(first.read_bytes())
+        result = self.imgtool("hash", first)
+        self.assertEqual(result.code, 1, f"\n{result!r}")
+        self.assertIn("as another part does", result.err)
+        self.imgtool_ok("hash", "-f", "simg", first)
+        self.imgtool_ok("convert", self.zero_image(4096), "--force", "-O", "simg", other)
+        self.assertIn("part of a disk", self.imgtool("hash", first).err)
+
     def test_patterns_and_short_runs(self):
         image, out = self.path(), self.path("out.simg")
         image.write_bytes(b"abcd" * (MiB // 4) + random_bytes(64 * KiB) + bytes(60 * KiB) +

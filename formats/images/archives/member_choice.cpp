@@ -116,6 +116,7 @@ std::size_t choose_member(const MemberList& list, const std::string& wanted) {
   });
   if (named.size() == 1) return named.front();
   std::vector<Listed> several;
+  several.reserve(images.size());
   for (const std::size_t index : images) several.push_back(members[index]);
   refuse_several(path, several);
 }

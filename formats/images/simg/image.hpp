@@ -21,6 +21,8 @@ class SimgImage final : public Image {
   [[nodiscard]] io::Extent extent_at(std::uint64_t offset) override;
   io::Task<std::size_t> read(io::ByteRange range, io::Buffer buffer) override;
 
+  [[nodiscard]] const std::vector<Chunk>& chunks() const noexcept { return layout_.chunks; }
+
   [[nodiscard]] Format format() const override { return Format::simg; }
   [[nodiscard]] std::uint64_t cluster_size() const override { return 1; }
   [[nodiscard]] Placement placement_at(std::uint64_t offset) override;

@@ -24,6 +24,8 @@ namespace formats::vmdk {
 
 inline constexpr std::uint64_t sector = 512;
 inline constexpr std::uint64_t header_bytes = 512;
+// Before the stream of a compressed grain: its sector on the disk (8 bytes), and how long it is.
+inline constexpr std::size_t grain_marker_bytes = 12;
 inline constexpr std::uint64_t most_directory_bytes = 64 * io::MiB;
 
 // What stands in place of the directory's sector where the footer has it.

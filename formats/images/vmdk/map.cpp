@@ -13,7 +13,6 @@
 namespace formats::vmdk {
 namespace {
 
-constexpr std::size_t marker_bytes = 12;  // sector, length
 constexpr std::size_t length_bytes = 4;   // where there are no markers
 
 // Two grains begin no closer to each other than one of them is long at least.
@@ -129,7 +128,7 @@ void SparseMap::check_grain(std::uint64_t index, std::uint64_t offset, std::uint
                                                  at_sector(offset), why)));
   };
   const std::uint64_t size = pages_.file_size();
-  const std::uint64_t needed = header_.compressed ? marker_bytes : content_of(index);
+  const std::uint64_t needed = header_.compressed ? grain_marker_bytes : content_of(index);
   if (offset >= size || needed > size - offset) {
     fail(fmt::format("but the file ends at {}: it was cut short", size));
     return;
@@ -175,7 +174,7 @@ StoredBlock SparseMap::block_at(std::uint64_t index) {
 // where the next grain begins before that.
 std::uint32_t SparseMap::packed_bytes(std::uint64_t in_table) const {
   const std::uint64_t offset = table_[in_table] * sector;
-  std::uint64_t bytes = std::min(io::align_up(2 * header_.grain_bytes() + marker_bytes, sector),
+  std::uint64_t bytes = std::min(io::align_up(2 * header_.grain_bytes() + grain_marker_bytes, sector),
                                  pages_.file_size() - offset);
   if (in_table + 1 < table_.size()) {
     const std::uint64_t next = table_[in_table + 1] * sector;
@@ -186,7 +185,7 @@ std::uint32_t SparseMap::packed_bytes(std::uint64_t in_table) const {
 
 bool SparseMap::unpack(std::uint64_t guest, std::span<const std::byte> stream,
                        std::span<std::byte> block) const {
-  const std::size_t head = header_.markers ? marker_bytes : length_bytes;
+  const std::size_t head = header_.markers ? grain_marker_bytes : length_bytes;
   if (stream.size() < head) return false;
   if (header_.markers && load_little_endian<std::uint64_t>(stream, 0) != guest / sector) {
     return false;

@@ -15,7 +15,6 @@ namespace {
 
 constexpr std::size_t overhead_at = 64;
 constexpr std::uint64_t most_before_grains = 64 * io::MiB;
-constexpr std::size_t grain_marker_bytes = 12;   // place on the disk, length
 constexpr std::uint64_t most_behind_grain = 64;  // of a grain that does not get smaller
 
 namespace type {

@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::uint64_t descriptor_sector = 1;
 constexpr std::uint64_t descriptor_sectors = 20;  // as VMware's
-constexpr std::size_t grain_marker_bytes = 12;
 
 enum class Marker : std::uint32_t { end = 0, table = 1, directory = 2, footer = 3 };
 

@@ -150,6 +150,7 @@ std::vector<Disk> stored_disks(std::vector<Disk> disks) {
 
 void refuse_several(const std::string& path, const std::vector<Disk>& disks) {
   std::vector<archives::Listed> images;
+  images.reserve(disks.size());
   for (const Disk& disk : disks) images.push_back({disk.file, disk.capacity.value_or(0)});
   archives::refuse_several(path, images);
 }
@@ -188,7 +189,7 @@ std::vector<FileDigest> parse_manifest(std::string_view text) {
     const std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(line.size() + 1, text.size()));
     const std::size_t open = line.find('(');
-    const std::size_t close = line.rfind(")");
+    const std::size_t close = line.rfind(')');
     const std::size_t equals = line.find('=', std::min(close, line.size()));
     if (open == std::string_view::npos || close < open || equals == std::string_view::npos)
       continue;
