@@ -62,6 +62,7 @@ void BlockOwners::check() {
 
 void BlockOwners::count_leaks() {
   std::vector<io::ByteRange> owned;
+  owned.reserve(reserved_.size() + offsets_.size());
   for (const Reserved& reserved : reserved_) owned.push_back(reserved.range);
   for (const std::uint64_t offset : offsets_) owned.push_back({offset, block_bytes_});
   std::sort(owned.begin(), owned.end(),

@@ -34,7 +34,7 @@ class EmptyImages(TestCase):
 
     def test_names_that_promise_another_format(self):
         source = self.dense_image(MiB)
-        for name in ("disk.bz2", "disk.vmdk", "disk.ZIP"):
+        for name in ("disk.bz2", "disk.qed", "disk.ZIP"):
             out = self.path(name)
             for command in (("convert", source), ("compress", source), ("capture", source)):
                 self.assert_refused(self.imgtool(*command, out), name, "-O")
