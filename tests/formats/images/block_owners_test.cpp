@@ -1,6 +1,9 @@
 // Blocks and clusters that lie in bytes of their own, and those that do not.
 #include "formats/images/block_owners.hpp"
 
+#include <string>
+#include <vector>
+
 #include <gtest/gtest.h>
 
 #include "formats/images/block_map.hpp"
@@ -64,6 +67,40 @@ TEST(BlockOwners, RefusesMoreBlocksThanFitBeforeTheyTakeMemory) {
     owners.add(0, 1, 0, table_word);
     return 0;
   });
+}
+
+TEST(BlockOwners, ACheckHearsOfAllFaultsAndCountsWhatIsNobodys) {
+  std::vector<std::string> told;
+  BlockCheck check([&told](const std::string& text) { told.push_back(text); });
+  BlockOwners owners("image", 10'000, 1000, &check);
+  owners.reserve({0, 500}, "the header");
+  owners.add(600, 1000, 0, 1);
+  owners.add(600, 1000, 1, 2);   // twice
+  owners.add(400, 1000, 2, 3);   // in the header
+  owners.add(9500, 1000, 3, 4);  // past the end
+  owners.add(3600, 1000, 4, 5);  // behind a gap of two blocks
+  owners.add(5500, 1000, 5, 6);  // behind one that is too short
+  owners.check();
+  owners.count_leaks();
+  EXPECT_EQ(told.size(), 3U);
+  const BlockCheckResult& result = check.result();
+  EXPECT_EQ(result.corruptions, 3U);
+  EXPECT_EQ(result.allocated_blocks, 4U);
+  EXPECT_EQ(result.leaked_blocks, 2U + 3U);
+  EXPECT_EQ(result.leaked_bytes, 5000U);
+  EXPECT_EQ(result.image_end, 6500U);
+}
+
+TEST(ClusterOwners, CountsWhatIsFree) {
+  ClusterOwners owners("image", 100 * 512 + 100, 512);
+  EXPECT_EQ(owners.count_free(100 * 512 + 100), 100U);
+  EXPECT_EQ(owners.end(), 0U);
+  EXPECT_TRUE(owners.take({0, 512}));
+  EXPECT_TRUE(owners.take({70 * 512, 1000}));
+  EXPECT_EQ(owners.count_free(100 * 512 + 100), 97U);
+  EXPECT_EQ(owners.end(), 72U * 512);
+  EXPECT_TRUE(owners.take({100 * 512, 100}));  // the part at the end is no whole one
+  EXPECT_EQ(owners.count_free(100 * 512 + 100), 97U);
 }
 
 TEST(ClusterOwners, AClusterIsTakenOnce) {
