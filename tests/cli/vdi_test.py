@@ -26,7 +26,7 @@ class WrittenByQemu(BlockImageTestCase):
         image = self.written_by_qemu(disk, "vdi")
         self.assert_burns(image, disk)
         self.assert_reads(image, disk, "-f", "vdi")
-        self.assert_pipes_refused(image, "a VirtualBox disk image (VDI)")
+        self.assert_pipes_and_streams(image, "a VirtualBox disk image (VDI)")
 
     def test_info(self):
         disk = self.disk(5 * MiB)

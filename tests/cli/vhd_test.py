@@ -45,7 +45,7 @@ class WrittenByQemu(BlockImageTestCase):
         image = self.written_by_qemu(disk, "vpc", "force_size=on")
         self.assert_burns(image, disk)
         self.assert_reads(image, disk, "-f", "vpc")
-        self.assert_pipes_refused(image, WHAT)
+        self.assert_pipes_and_streams(image, WHAT)
 
     def test_info(self):
         disk = self.disk(5 * MiB)

@@ -97,14 +97,20 @@ class BlockImageTestCase(TestCase):
         path.write_bytes(image)
         self.assertLess(peak_memory(self, "map", *options, path, code=code), 256 * MiB)
 
-    def assert_pipes_refused(self, image, what):
-        """Through a pipe and inside gz it is refused, with what it is."""
+    def assert_pipes_and_streams(self, image, what, front_to_back=False):
+        """Through a pipe it is refused, with what it is, unless it can be read front to back; inside
+        gz it is read."""
         with open(image, "rb") as file:
             content = file.read()
-        result = self.imgtool("hash", "-", input=content)
-        self.assert_refused(result, f"{what} from a pipe", "-f raw")
+        ways = [(image, {})]
+        if front_to_back:
+            ways.append(("-", {"input": content}))
+        else:
+            result = self.imgtool("hash", "-", input=content)
+            self.assert_refused(result, f"{what} from a pipe", "-f raw")
         packed = self.path("image.gz")
         packed.write_bytes(subprocess.run(["gzip", "-c"], input=content, capture_output=True,
                                           check=True).stdout)
-        result = self.imgtool("hash", packed)
-        self.assert_refused(result, f"{what} inside gz", "-f raw")
+        ways += [(packed, {}), ("-", {"input": packed.read_bytes()})]
+        digests = [self.imgtool_ok("hash", name, **stdin).out.split()[0] for name, stdin in ways]
+        self.assertEqual(len(set(digests)), 1, digests)

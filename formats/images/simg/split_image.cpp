@@ -126,6 +126,7 @@ io::Task<std::size_t> SplitImage::read(io::ByteRange range, io::Buffer buffer) {
 
 std::vector<const io::File*> SplitImage::files() const {
   std::vector<const io::File*> files;
+  files.reserve(parts_.size());
   for (const auto& part : parts_) files.push_back(part->files().front());
   return files;
 }
