@@ -13,7 +13,7 @@
 namespace formats::vmdk {
 namespace {
 
-constexpr std::size_t length_bytes = 4;   // where there are no markers
+constexpr std::size_t length_bytes = 4;  // where there are no markers
 
 // Two grains begin no closer to each other than one of them is long at least.
 std::uint64_t least_distance(const Header& header) {
@@ -174,8 +174,9 @@ StoredBlock SparseMap::block_at(std::uint64_t index) {
 // where the next grain begins before that.
 std::uint32_t SparseMap::packed_bytes(std::uint64_t in_table) const {
   const std::uint64_t offset = table_[in_table] * sector;
-  std::uint64_t bytes = std::min(io::align_up(2 * header_.grain_bytes() + grain_marker_bytes, sector),
-                                 pages_.file_size() - offset);
+  std::uint64_t bytes =
+      std::min(io::align_up(2 * header_.grain_bytes() + grain_marker_bytes, sector),
+               pages_.file_size() - offset);
   if (in_table + 1 < table_.size()) {
     const std::uint64_t next = table_[in_table + 1] * sector;
     if (next > offset) bytes = std::min(bytes, next - offset);

@@ -45,7 +45,7 @@ TEST(OutputPlan, TheSuffixDecidesUnlessTheFormatIsStated) {
 }
 
 TEST(OutputPlan, ASuffixThatIsKnownAndNotWrittenIsRefused) {
-  for (const char* name : {"a.tar.gz", "a.tar.xz", "a.zip", "a.qed", "A.DMG", "a.simg", "a.tar"}) {
+  for (const char* name : {"a.tar.gz", "a.tar.xz", "a.zip", "a.qed", "A.DMG", "a.tar"}) {
     OutputOptions compress;
     compress.default_format = Format::qcow2;
     for (const OutputOptions& options : {OutputOptions(), compress}) {

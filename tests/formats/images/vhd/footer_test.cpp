@@ -235,12 +235,17 @@ TEST_F(Vhd, BlocksLieInPlacesOfTheirOwn) {
   refused({none, none, 0xfffffffe}, "it was cut short");
 }
 
-TEST_F(Vhd, ADifferencingImageIsRefused) {
+TEST_F(Vhd, ADifferencingImageNamesItsParent) {
   put<std::uint32_t>(60, 4);
   put_text(512 + 64, std::string_view("\0b\0a\0s\0e", 8));
+  put_text(512 + 40, "0123456789abcdef");
   seal();
   const io::File file = file_of(bytes_);
-  expect_refused(ErrorKind::refused, "its parent 'base'", [&] { return open_map(file); });
+  const auto parent = parent_of(file);
+  ASSERT_TRUE(parent.has_value());
+  EXPECT_EQ(parent->name, "base");
+  EXPECT_TRUE(parent->beside);
+  EXPECT_EQ(parent->identities, std::vector<std::string>{"30313233343536373839616263646566"});
   EXPECT_EQ(read_facts(file).backing_file, "base");
 }
 

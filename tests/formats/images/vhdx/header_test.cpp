@@ -236,8 +236,16 @@ TEST_F(Vhdx, WordsOfTheTableAreBounded) {
   word(~std::uint64_t{0} << 20 | 6, "it was cut short");
 }
 
-TEST_F(Vhdx, AParentIsRefused) {
-  refused(items_at + 4, std::uint32_t{2}, "differencing", ErrorKind::refused);
+TEST_F(Vhdx, AParentIsTold) {
+  EXPECT_FALSE(parent_of(file_of(bytes_)).has_value());
+  put<std::uint32_t>(items_at + 4, 2);
+  seal();
+  const io::File file = file_of(bytes_);
+  const auto parent = parent_of(file);
+  ASSERT_TRUE(parent.has_value());
+  EXPECT_TRUE(parent->beside);
+  EXPECT_EQ(parent->format, Format::vhdx);
+  EXPECT_TRUE(parent->identities.empty());
 }
 
 TEST_F(Vhdx, TheLogLiesInAPlaceOfItsOwn) {
