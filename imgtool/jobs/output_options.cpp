@@ -77,7 +77,8 @@ void new_image_options(CommandLine& line, OutputOptions& options) {
     options.small_window = chosen<bool>(word, {{"4K", true}, {"32K", false}});
   };
   line.option("deflate-window", window,
-              "4K is what qemu itself writes: larger files, for readers that know no other");
+              "4K is what qemu itself writes: larger files, for readers that unpack piece by piece "
+              "with the window that qemu asks zlib for; qemu-img and 7-Zip read 32K");
   creation_option(line, options);
 }
 

@@ -54,7 +54,7 @@ std::string quoted(std::string_view& rest) {
   const std::size_t begin = rest.find('"');
   const std::size_t end = begin == std::string_view::npos ? begin : rest.find('"', begin + 1);
   if (end == std::string_view::npos) return {};
-  const std::string text(rest.substr(begin + 1, end - begin - 1));
+  std::string text(rest.substr(begin + 1, end - begin - 1));
   rest.remove_prefix(end + 1);
   return text;
 }
