@@ -13,7 +13,6 @@ struct Answer {
   std::vector<std::byte> content;
   bool ended = false;
   bool fault = false;
-  friend bool operator==(const Answer&, const Answer&) = default;
 };
 
 Answer decode(std::span<const std::byte> in, std::size_t in_piece, std::size_t out_piece) {
