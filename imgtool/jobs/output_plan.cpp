@@ -217,12 +217,10 @@ void plan_compression(const OutputOptions& options, OutputPlan& plan) {
     if (options.codec && plan.format != Format::qcow2) throw UsageError("--codec needs -c");
     return;
   }
-  if (plan.format == Format::raw || plan.format == Format::simg) {
-    throw UsageError("-c: such images cannot be compressed; use -O qcow2, zst, gz, xz or lz4");
-  }
   if (plan.format != Format::qcow2) {
-    throw UsageError(fmt::format("-c: {} images cannot be compressed; use -O qcow2 or vmdk",
-                                 formats::name_of(plan.format)));
+    throw UsageError(
+        fmt::format("-c: {} images cannot be compressed; use -O qcow2, zst, gz, xz, lz4 or vmdk",
+                    formats::name_of(plan.format)));
   }
   Codec codec;
   codec.type = plan.create.compression;
