@@ -2,6 +2,7 @@
 import fcntl
 import os
 import pathlib
+import socket
 
 from imgtool_testing import MiB, check, main, run, unmount, wait_until
 from libvirt_testing import LibvirtTestCase
@@ -163,11 +164,16 @@ class Refusals(LibvirtTestCase):
 
     def test_an_image_that_another_qemu_has_open(self):
         image = self.image()
-        socket = self.path("qmp")
+        path = self.path("qmp")
         self.start(["qemu-system-x86_64", "-M", "q35,accel=tcg", "-display", "none", "-S",
                     "-nodefaults", "-drive", f"file={image},format=raw,if=virtio",
-                    "-qmp", f"unix:{socket},server=on,wait=off"])
-        wait_until(socket.exists, "qemu")
+                    "-qmp", f"unix:{path},server=on,wait=off"])
+        wait_until(path.exists, "qemu")
+        # It makes the socket before it opens its disks, and greets when it has opened them.
+        with socket.socket(socket.AF_UNIX) as qemu:
+            qemu.settimeout(60)
+            qemu.connect(str(path))
+            self.assertIn(b"QMP", qemu.recv(4096))
         guest = self.bystander()
         self.assert_not_attached(guest, self.attach(guest, image), "QEMU")
 
