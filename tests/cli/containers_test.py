@@ -24,10 +24,13 @@ def sample(size, seed=1):
     return bytes(content[:size])
 
 
+# Of VMware disks that are in several files: read by their descriptor, never alone nor from a pipe.
+PARTS = {
+    "COWD": b"COWD\1\0\0\0", "descriptor": b"# Disk DescriptorFile\nRW 8 FLAT \"a\" 0\n",
+    "seSparse": b"\xbe\xba\xfe\xca\0\0\0\0",
+}
 # A part of each refusal, and the least of a file that leads to it.
 FOREIGN = {
-    "COWD": b"COWD\1\0\0\0", "descriptor": b"# Disk DescriptorFile\nversion=1\n",
-    "seSparse": b"\xbe\xba\xfe\xca\0\0\0\0",
     "7z": b"7z\xbc\xaf\x27\x1c", "rar": b"Rar!\x1a\7", "lz4": b"\x02\x21\x4c\x18",
     "lzip": b"LZIP", "lzop": b"\x89LZO\0\r\n\x1a\n",
     "partclone": b"partclone-image", "web page": b"\n <!DOCTYPE HTML><html>404</html>",
@@ -408,6 +411,17 @@ class ForeignFiles(ContainerTestCase):
                     self.refused(what, "convert", "-", target, input=pipe.stdout)
                     pipe.stdout.close()
                     pipe.wait()
+                self.assertFalse(target.exists())
+                self.imgtool_ok("hash", "-f", "raw", image)
+
+    def test_parts_of_vmware_disks_alone(self):
+        target = self.path("out.img")
+        for what, start in PARTS.items():
+            with self.subTest(what):
+                image = self.file(start + bytes(8 * KiB), "misnamed.img")
+                for arguments in (["hash", image], ["burn", "--yes", image, target]):
+                    self.assert_refused(self.imgtool(*arguments), "--follow-references")
+                self.refused(what, "convert", "-", target, input=image.read_bytes())
                 self.assertFalse(target.exists())
                 self.imgtool_ok("hash", "-f", "raw", image)
 
