@@ -126,6 +126,7 @@ void ConvertJob::open_output() {
     backing_.emplace(ring_, *choice, options_.output, open);
     reference = backing_->reference();
   }
+  options_.target.follow_references = options_.open.follow_references;
   OutputPlan plan = plan_output(options_.target, options_.output, size, reference);
   if (size) size = pad_disk(plan, *size);
   output_ = std::make_unique<ImageOutput>(ring_, std::move(plan), size, read_paths(), workers_,

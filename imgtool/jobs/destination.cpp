@@ -114,14 +114,11 @@ class ExistingQcow2 final : public Destination {
     assert(!target_);
     ring_ = &ring;
     formats::qcow2::refuse_damaged(file_, stop);
+    if (!ends_with_a_cluster()) open_as_it_is(ring);  // throws before anything has changed
     record_in_bitmaps(stop);
     header_ = formats::qcow2::read_editable(file_);
-    formats::OpenOptions open;
-    open.format = formats::Format::qcow2;
-    open.follow_references = true;  // only for what is behind the end of what is written
-    open.force_share = true;        // the lock is ours
-    now_ = formats::open_image(ring, file_.reopened(), open);
-    target_.emplace(ring, file_, header_, *now_, options_.starts_as_zeros);
+    if (!ends_with_a_cluster()) open_as_it_is(ring);  // afresh: tables have moved
+    target_.emplace(ring, file_, header_, now_.get(), options_.starts_as_zeros);
     return *target_;
   }
 
@@ -140,6 +137,20 @@ class ExistingQcow2 final : public Destination {
   }
 
  private:
+  // Whether all that is written is whole clusters, or goes to the end of the disk.
+  [[nodiscard]] bool ends_with_a_cluster() const {
+    return options_.size && (*options_.size % header_.geometry.cluster_size() == 0 ||
+                             *options_.size == header_.virtual_size);
+  }
+
+  void open_as_it_is(io::Ring& ring) {
+    formats::OpenOptions open;
+    open.format = formats::Format::qcow2;
+    open.follow_references = options_.follow_references;
+    open.force_share = true;  // the lock is ours
+    now_ = formats::open_image(ring, file_.reopened(), open);
+  }
+
   // Before anything is written: at worst they have more than was written then.
   void record_in_bitmaps(const io::StopFlag& stop) {
     if (!header_.bitmaps_consistent) return;

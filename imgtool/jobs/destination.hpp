@@ -27,6 +27,7 @@ struct DestinationOptions {
   std::optional<std::uint64_t> size;  // of the image's disk in bytes; nothing: a stream's
   bool in_place = false;              // a file that is there is written as a disk is
   bool qcow2 = false;                 // ... which is a qcow2 image, and its disk is meant
+  bool follow_references = false;     // ... and files that it names may be opened
   bool replace = false;               // a new file may take the place of an old one
   bool resume = false;                // a new file goes on with what an earlier run left
   mode_t mode = 0666;                 // of a new file, less the umask

@@ -75,6 +75,7 @@ DestinationOptions destination_options(const OutputPlan& plan, std::optional<std
   if (plan.format == Format::raw || plan.existing) options.size = size;
   options.in_place = plan.existing;
   options.qcow2 = plan.format == Format::qcow2;
+  options.follow_references = plan.follow_references;
   options.replace = plan.force;
   options.resume = plan.resume;
   options.mode = plan.mode;

@@ -29,7 +29,8 @@ struct OutputOptions {
   std::optional<std::uint64_t> stated_size;  // by -o size=
   // -S. Nothing: 4 KiB; 0: no holes, and all of the room set aside.
   std::optional<std::uint64_t> smallest_hole;
-  bool existing = false;  // -n
+  bool existing = false;           // -n
+  bool follow_references = false;  // of an existing image
   bool target_is_zero = false;
   bool force = false;
   bool resume = false;  // goes on with what an earlier run left

@@ -389,6 +389,7 @@ OutputPlan plan_output(const OutputOptions& options, const std::string& path,
   assert(understood.backing.has_value() == backing.has_value());
   plan_compression(understood, plan);
   plan.existing = options.existing;
+  plan.follow_references = options.follow_references;
   plan.target_is_zero = options.target_is_zero;
   plan.force = options.force;
   plan.resume = options.resume;

@@ -34,6 +34,7 @@ struct OutputPlan {
   std::uint64_t block_size = 0;  // of vhdx, in bytes; 0: what is usual for the disk's size
   std::uint64_t alignment = 1;   // of vpc: the disk is padded to whole ones of these bytes
   bool existing = false;
+  bool follow_references = false;
   bool target_is_zero = false;
   bool force = false;
   bool resume = false;

@@ -53,6 +53,23 @@ class IntoQcow2(ConvertTestCase):
                 self.assert_disk(image.path, bytes(content))
                 image.path.unlink()
 
+    def test_a_backing_file_is_opened_only_when_it_is_allowed(self):
+        image = self.image(backing=Raw(self, random_bytes(7 * MiB), "base.raw"))
+        before = image.path.read_bytes()
+        self.path("base.raw").rename(self.path("moved.raw"))
+        self.assert_refused(self.imgtool("convert", "-n", self.mixed_image(700), image.path),
+                            "--follow-references")
+        self.assertEqual(image.path.read_bytes(), before)
+        whole = self.mixed_image(64 * KiB)
+        self.imgtool_ok("convert", "-n", whole, image.path)  # needs none of the base
+        self.path("moved.raw").rename(self.path("base.raw"))
+        source = self.mixed_image(700)
+        self.imgtool_ok("convert", "-n", "--follow-references", source, image.path)
+        content = bytearray(image.content)
+        content[:64 * KiB] = whole.read_bytes()
+        content[:700] = source.read_bytes()
+        self.assert_disk(image.path, bytes(content))
+
     def test_snapshots_stay_and_bitmaps_record(self):
         image = self.image()
         check("qemu-img", "snapshot", "-c", "before", image.path)

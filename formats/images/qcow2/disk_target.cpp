@@ -1,6 +1,7 @@
 #include "formats/images/qcow2/disk_target.hpp"
 
 #include <algorithm>
+#include <cassert>
 #include <cstring>
 #include <vector>
 
@@ -9,7 +10,7 @@
 
 namespace formats::qcow2 {
 
-DiskTarget::DiskTarget(io::Ring& ring, const io::File& file, const Header& header, io::Source& now,
+DiskTarget::DiskTarget(io::Ring& ring, const io::File& file, const Header& header, io::Source* now,
                        bool starts_as_zeros)
     : file_(file),
       now_(now),
@@ -58,7 +59,8 @@ io::Task<> DiskTarget::write_piece(std::uint64_t offset, std::span<const std::by
   const auto bytes = cluster.bytes().first(cluster_size_);
   std::memset(bytes.data(), 0, bytes.size());
   const std::uint64_t there = std::min(cluster_size_, size_ - last);
-  (void)co_await now_.read({last, there}, cluster.buffer());
+  assert(now_ != nullptr || there == content.size() - whole);
+  if (now_ != nullptr) (void)co_await now_->read({last, there}, cluster.buffer());
   std::memcpy(bytes.data(), content.data() + whole, content.size() - whole);
   std::memset(bytes.data() + there, 0, bytes.size() - there);
   editor_.write({last}, bytes);

@@ -18,9 +18,10 @@ namespace formats::qcow2 {
 class DiskTarget final : public ImageTarget {
  public:
   // `file` is what DiskEditor wants, `header` its header. `now`: the disk as it is, for the rest of
-  // a cluster of which only the beginning is written. `starts_as_zeros`: the caller says so, and
+  // a cluster of which only the beginning is written; null where nothing ends inside one, but for
+  // the disk itself. `starts_as_zeros`: the caller says so, and
   // zeros are not written. All of them outlive the target, but for `header`. Throws Error.
-  DiskTarget(io::Ring& ring, const io::File& file, const Header& header, io::Source& now,
+  DiskTarget(io::Ring& ring, const io::File& file, const Header& header, io::Source* now,
              bool starts_as_zeros);
 
   [[nodiscard]] const std::string& name() const override { return file_.path(); }
@@ -39,7 +40,7 @@ class DiskTarget final : public ImageTarget {
   io::Task<> write_piece(std::uint64_t offset, std::span<const std::byte> content);
 
   const io::File& file_;
-  io::Source& now_;
+  io::Source* now_;
   const std::uint64_t size_;
   const std::uint64_t cluster_size_;
   const bool starts_as_zeros_;
