@@ -92,25 +92,15 @@ void CommitJob::open_source() {
                         {overlay_.status().identity, base_link_.identity});
 }
 
-// Before anything is written: at worst they have more than was written then.
 void CommitJob::record_in_bitmaps() {
-  const qcow2::Header header = qcow2::read_editable(base_);
-  unit_ = header.geometry.cluster_size();
-  if (!header.bitmaps_consistent) return;
-  std::vector<std::string> names;
-  for (const qcow2::Bitmap& bitmap : qcow2::read_bitmaps(qcow2::TableReader(base_), header)) {
-    if (bitmap.automatic && !bitmap.in_use) names.push_back(bitmap.name);
-  }
-  if (names.empty()) return;
-  qcow2::BitmapEditor editor(base_, stop_);
-  for (const std::string& name : names) {
-    editor.record(name, [this, at = std::uint64_t{0}]() mutable {
+  unit_ = qcow2::read_editable(base_).geometry.cluster_size();
+  qcow2::record_in_all(base_, stop_, [this] {
+    return [this, at = std::uint64_t{0}]() mutable {
       const io::ByteRange range = next_range(at);
       at = range.empty() ? at : range.end();
       return range;
-    });
-  }
-  editor.finish();
+    };
+  });
 }
 
 void CommitJob::open_target() {

@@ -115,7 +115,10 @@ class ExistingQcow2 final : public Destination {
     ring_ = &ring;
     formats::qcow2::refuse_damaged(file_, stop);
     if (!ends_with_a_cluster()) open_as_it_is(ring);  // throws before anything has changed
-    record_in_bitmaps(stop);
+    formats::qcow2::record_in_all(file_, stop, [this] {
+      const io::ByteRange all{0, options_.size.value_or(header_.virtual_size)};
+      return [range = all]() mutable { return std::exchange(range, {}); };
+    });
     header_ = formats::qcow2::read_editable(file_);
     if (!ends_with_a_cluster()) open_as_it_is(ring);  // afresh: tables have moved
     target_.emplace(ring, file_, header_, now_.get(), options_.starts_as_zeros);
@@ -149,22 +152,6 @@ class ExistingQcow2 final : public Destination {
     open.follow_references = options_.follow_references;
     open.force_share = true;  // the lock is ours
     now_ = formats::open_image(ring, file_.reopened(), open);
-  }
-
-  // Before anything is written: at worst they have more than was written then.
-  void record_in_bitmaps(const io::StopFlag& stop) {
-    if (!header_.bitmaps_consistent) return;
-    formats::qcow2::BitmapEditor editor(file_, stop);
-    std::vector<std::string> names;
-    for (const auto& bitmap : editor.bitmaps()) {
-      if (bitmap.automatic && !bitmap.in_use) names.push_back(bitmap.name);
-    }
-    if (names.empty()) return;
-    io::ByteRange all{0, options_.size.value_or(header_.virtual_size)};
-    for (const std::string& name : names) {
-      editor.record(name, [range = all]() mutable { return std::exchange(range, {}); });
-    }
-    editor.finish();
   }
 
   DestinationOptions options_;

@@ -326,4 +326,18 @@ void BitmapEditor::finish() {
   refcounts_.take_into_use(header_);
 }
 
+void record_in_all(const io::File& file, const io::StopFlag& stop,
+                   const std::function<std::function<io::ByteRange()>()>& ranges) {
+  const Header header = read_header(file);
+  if (!header.bitmaps || !header.bitmaps_consistent) return;
+  std::vector<std::string> names;
+  for (const Bitmap& bitmap : read_bitmaps(TableReader(file), header)) {
+    if (bitmap.automatic && !bitmap.in_use) names.push_back(bitmap.name);
+  }
+  if (names.empty()) return;
+  BitmapEditor editor(file, stop);
+  for (const std::string& name : names) editor.record(name, ranges());
+  editor.finish();
+}
+
 }  // namespace formats::qcow2

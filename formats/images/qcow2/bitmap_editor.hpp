@@ -71,4 +71,9 @@ class BitmapEditor {
   HostOffset old_directory_;
 };
 
+// record() in each bitmap of `file` that records, with what `ranges` gives for it, and takes that
+// into use. To be done before anything is written: at worst they have more than was written then.
+void record_in_all(const io::File& file, const io::StopFlag& stop,
+                   const std::function<std::function<io::ByteRange()>()>& ranges);
+
 }  // namespace formats::qcow2
