@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "formats/images/dmg/map.hpp"
 #include "formats/images/parallels/parallels.hpp"
 #include "formats/images/qcow1/qcow1.hpp"
 #include "formats/images/qed/qed.hpp"
@@ -37,6 +38,7 @@ constexpr auto block_formats = std::to_array<BlockFormat>({
     {Format::parallels, parallels::read_facts, parallels::open_map, parallels::check},
     {Format::vmdk, vmdk::read_facts, vmdk::open_map, vmdk::check, vmdk::parent_of,
      vmdk::identity_of},
+    {Format::dmg, dmg::read_facts, dmg::open_map, dmg::check},
 });
 
 const BlockFormat* find(Format format) {

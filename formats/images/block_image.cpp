@@ -113,7 +113,7 @@ Placement BlockImage::placement_at(std::uint64_t offset) {
   const bool unknown = run.kind == BlockKind::absent && below_.left_out;
   placement.zero = extent.reads_as_zero() && !unknown;
   placement.data = !extent.reads_as_zero();
-  placement.compressed = run.kind == BlockKind::deflate;
+  placement.compressed = run.kind == BlockKind::packed;
   if (run.kind == BlockKind::plain) placement.offset = run.host;
   return placement;
 }
@@ -150,7 +150,7 @@ ReadPlan BlockImage::plan_read(io::ByteRange range, io::Buffer buffer) {
       case BlockKind::plain:
         plan.add(*plain_, {run.host, run.length}, out);
         break;
-      case BlockKind::deflate:
+      case BlockKind::packed:
         plan.add_packed(stored_, {run.guest, {run.host, run.stored_bytes}, out});
         break;
     }
@@ -163,7 +163,7 @@ ReadPlan BlockImage::plan_read(io::ByteRange range, io::Buffer buffer) {
 void BlockImage::refuse_past_end(const BlockRun& run) const {
   std::uint64_t bytes = 0;
   if (run.kind == BlockKind::plain) bytes = run.length;
-  if (run.kind == BlockKind::deflate) bytes = run.stored_bytes;
+  if (run.kind == BlockKind::packed) bytes = run.stored_bytes;
   const std::uint64_t size = *stored_.size();
   if (bytes == 0 || (run.host < size && bytes <= size - run.host)) return;
   throw io::Error::format(name(), run.host,
@@ -175,14 +175,14 @@ void BlockImage::refuse_past_end(const BlockRun& run) const {
 // On any thread: touches nothing that changes.
 void BlockImage::decode(const PackedBlock& block, std::span<const std::byte> stream) const {
   const std::span<std::byte> out = block.out.bytes;
-  const std::uint64_t inside = block.guest % map_->block_size();
-  const std::uint64_t begin = block.guest - inside;
+  const io::ByteRange range = map_->packed_block(block.guest);
+  const std::uint64_t inside = block.guest - range.offset;
   bool good = false;
-  if (out.size() == map_->block_size()) {
-    good = map_->unpack(begin, stream, out);
+  if (out.size() == range.length) {
+    good = map_->unpack(range.offset, stream, out);
   } else {
-    std::vector<std::byte> whole(map_->block_size());
-    good = map_->unpack(begin, stream, whole);
+    std::vector<std::byte> whole(range.length);
+    good = map_->unpack(range.offset, stream, whole);
     std::copy_n(whole.begin() + static_cast<std::ptrdiff_t>(inside), out.size(), out.begin());
   }
   if (good) return;

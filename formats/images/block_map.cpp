@@ -16,10 +16,14 @@ constexpr unsigned most_entries_in_run = 1024;
 bool goes_on(const BlockRun& run, const StoredBlock& next) {
   if (run.kind != next.kind) return false;
   if (run.kind == BlockKind::plain) return run.host + run.length == next.host;
-  return run.kind != BlockKind::deflate;
+  return run.kind != BlockKind::packed;
 }
 
 }  // namespace
+
+io::ByteRange BlockMap::packed_block(std::uint64_t guest) const {
+  return {guest - guest % block_size(), block_size()};
+}
 
 bool BlockMap::unpack(std::uint64_t /*guest*/, std::span<const std::byte> stream,
                       std::span<std::byte> block) const {

@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <span>
 
+#include "io/byte_range.hpp"
+
 namespace formats {
 
 enum class BlockKind : std::uint8_t {
@@ -16,7 +18,7 @@ enum class BlockKind : std::uint8_t {
   zero,     // reads as zeros, and is meant to
   plain,    // in the file, at `host`
   memory,   // at `memory`
-  deflate,  // a part of a block that is packed at `host`: BlockMap::unpack()
+  packed,   // a part of a block of which a stream is at `host`: BlockMap::unpack()
 };
 
 // A range of the guest's disk that is stored in one way.
@@ -24,8 +26,8 @@ struct BlockRun {
   BlockKind kind = BlockKind::absent;
   std::uint64_t guest = 0;
   std::uint64_t length = 0;
-  std::uint64_t host = 0;             // of plain: where `guest` is; of deflate: where the stream is
-  std::uint32_t stored_bytes = 0;     // of deflate: the stream's at most
+  std::uint64_t host = 0;             // of plain: where `guest` is; of packed: where the stream is
+  std::uint32_t stored_bytes = 0;     // of packed: the stream's at most
   const std::byte* memory = nullptr;  // valid as long as the map
 };
 
@@ -37,7 +39,7 @@ class BlockMap {
   virtual ~BlockMap() = default;
 
   [[nodiscard]] virtual std::uint64_t guest_size() const = 0;
-  // What is decoded as one, at multiples of it on the guest's disk; 1 where there are no blocks.
+  // What is decoded as one, at multiples of it on the guest's disk; 1 where blocks have no one size.
   [[nodiscard]] virtual std::uint64_t block_size() const = 0;
 
   // What is at `guest` (below guest_size()), for at most `most` bytes (not 0). The run is never
@@ -45,7 +47,10 @@ class BlockMap {
   // the image is broken.
   [[nodiscard]] virtual BlockRun run_at(std::uint64_t guest, std::uint64_t most) = 0;
 
-  // Decodes the packed block that begins at `guest` into `block`, which has block_size(). There may
+  // The whole block of which run_at() found a packed part at `guest`. Any thread may call this.
+  [[nodiscard]] virtual io::ByteRange packed_block(std::uint64_t guest) const;
+
+  // Decodes the packed block that begins at `guest` into `block`, which is as long as it. There may
   // be other bytes behind the end of `stream`. False: it is damaged. Any thread may call this. As
   // it is here: a raw deflate stream.
   [[nodiscard]] virtual bool unpack(std::uint64_t guest, std::span<const std::byte> stream,

@@ -12,11 +12,12 @@
 #include "formats/images/archives/tar/member.hpp"
 #include "formats/images/archives/tar/stream.hpp"
 #include "formats/images/archives/zip/member.hpp"
+#include "formats/images/disk_stream.hpp"
+#include "formats/images/dmg/layout.hpp"
 #include "formats/images/foreign.hpp"
 #include "formats/images/probe.hpp"
 #include "formats/images/streams/decoder.hpp"
 #include "formats/images/streams/file_stream.hpp"
-#include "formats/images/vhd/fixed_stream.hpp"
 #include "formats/images/vhd/footer.hpp"
 #include "formats/images/vmdk/stream.hpp"
 #include "formats/images/zst/image.hpp"
@@ -126,7 +127,7 @@ std::unique_ptr<Image> Containers::open_window(io::File file, Format format, io:
   ContainedImage::Place place;
   place.format = format;
   place.offset = range.offset;
-  auto image = open_file_(file.window(range, name));
+  auto image = open_file_(file.window(range, name), std::nullopt);
   if (check && !options_.layout_only) {
     place.check = std::make_unique<archives::BackgroundCheck>(file.window(range, name),
                                                               std::move(check), options_.stop);
@@ -149,8 +150,9 @@ bool Containers::is_raw_disk(Image& image) {
   if (length == 0) return true;
   const auto start = bytes_at(0, length);
   if (probe(start) != Format::raw || recognise_foreign(start)) return false;
-  return size < probe_bytes ||
-         !vhd::is_fixed_footer(bytes_at(size - length, length), size - length);
+  if (size < probe_bytes) return true;
+  const auto end = bytes_at(size - length, length);
+  return !vhd::is_fixed_footer(end, size - length) && !dmg::has_magic(end);
 }
 
 std::unique_ptr<Image> Containers::open_packed(io::File file, Format format) {
@@ -203,9 +205,16 @@ std::unique_ptr<Image> Containers::open_stream(Stream stream, Format format,
                                                std::unique_ptr<io::File> holder) {
   Format found = Format::raw;
   do {
-    found = stream.stated ? Format::raw : probe(stream.bytes->peek(probe_bytes));
+    found = format_in(stream);
   } while (unwrap(stream, found));
   return open_innermost(std::move(stream), found, format, std::move(holder));
+}
+
+// Only the end of a DMG says what it is, so its name has to.
+Format Containers::format_in(Stream& stream) {
+  if (stream.stated) return Format::raw;
+  if (has_suffix(stream.label, ".dmg")) return Format::dmg;
+  return probe(stream.bytes->peek(probe_bytes));
 }
 
 bool Containers::unwrap(Stream& stream, Format found) {
@@ -235,11 +244,12 @@ std::unique_ptr<Image> Containers::open_innermost(Stream stream, Format found, F
                                                   std::unique_ptr<io::File> holder) {
   const bool front_to_back =
       found == Format::raw || (found == Format::vmdk && vmdk::is_stream(stream.bytes->start()));
-  if (!front_to_back) {
+  if (!front_to_back || options_.any_place) {
+    const auto stated = stream.stated ? std::optional(Format::raw) : std::nullopt;
     ContainedImage::Place place;
     place.format = format;
     io::File file = spool(*stream.bytes, stream.size, stream.name, options_.spool, options_.stop);
-    auto image = open_file_(std::move(file));
+    auto image = open_file_(std::move(file), stated);
     place.container = std::move(holder);
     return std::make_unique<ContainedImage>(std::move(image), std::move(place));
   }
@@ -263,8 +273,8 @@ streams::Content Containers::disk_of(Stream stream, Format found) const {
     refuse_foreign(stream.name, *kind, stream.place);
   }
   if (has_suffix(stream.label, ".vhd")) stream.size.reset();
-  auto disk = std::make_unique<vhd::FixedStream>(std::move(stream.bytes), stream.size.has_value(),
-                                                 stream.name);
+  auto disk =
+      std::make_unique<DiskStream>(std::move(stream.bytes), stream.size.has_value(), stream.name);
   return {std::move(disk), stream.size};
 }
 

@@ -2,12 +2,13 @@
 // other. What is inside is looked at as a file is: by its content.
 //
 // A member that is stored as it is becomes a file of its own, a window on the archive. What is
-// packed is read front to back where its format can be (a raw disk, a streamed VMDK, a fixed VHD),
-// else it is unpacked into a file without a name first.
+// packed is read front to back where its format can be (a raw disk, a streamed VMDK, a fixed VHD)
+// and OpenOptions::any_place is not set; else it is unpacked into a file without a name first.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,8 +21,9 @@ namespace formats {
 
 class Containers {
  public:
-  // Opens a file that holds an image, or a further container.
-  using OpenFile = std::function<std::unique_ptr<Image>(io::File file)>;
+  // Opens a file that holds an image, or a further container; without a format its content decides.
+  using OpenFile =
+      std::function<std::unique_ptr<Image>(io::File file, std::optional<Format> format)>;
 
   // `options` outlives it.
   Containers(io::Ring& ring, const OpenOptions& options, OpenFile open_file)
@@ -55,6 +57,7 @@ class Containers {
   std::unique_ptr<Image> open_packed(io::File file, Format format);
   [[nodiscard]] bool is_raw_disk(Image& image);
 
+  [[nodiscard]] static Format format_in(Stream& stream);
   // `holder` is the file that it comes from.
   std::unique_ptr<Image> open_stream(Stream stream, Format format,
                                      std::unique_ptr<io::File> holder);

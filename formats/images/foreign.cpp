@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "formats/bytes/little_endian.hpp"
+#include "formats/images/dmg/layout.hpp"
 #include "formats/images/vhd/footer.hpp"
 #include "io/error.hpp"
 
@@ -16,14 +17,12 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::string_view by_qemu_img = "make a raw image of it with qemu-img convert -O raw";
 constexpr std::string_view from_file =
     "imgtool reads such images from files of their own, which --spool DIR makes";
 constexpr std::string_view no_image = "this is no disk image: look at what was downloaded";
 
 constexpr ForeignKind vhd_of_other_size{
     "a Hyper-V disk image (VHD) whose start or size is not as its end says", no_image};
-constexpr ForeignKind dmg{"an Apple disk image (DMG)", by_qemu_img};
 constexpr ForeignKind web_page{"a web page", no_image};
 
 struct Signature {
@@ -47,6 +46,7 @@ constexpr auto signatures = std::to_array<Signature>({
     {0, "QFI\xfb\0\0\0\1"sv, {"a qcow disk image of version 1", from_file, true}},
     {0, "WithoutFreeSpace"sv, {"a Parallels disk image", from_file, true}},
     {0, "WithouFreSpacExt"sv, {"a Parallels disk image", from_file, true}},
+    {0, "encrcdsa"sv, {"an encrypted Apple disk image (DMG)", "decrypt it with hdiutil convert"}},
     {0, "EVF\x09\x0d\x0a\xff\0"sv, {"an EnCase image (E01)", "unpack it with ewfexport -f raw"}},
     {0, "MSWIM\0\0\0"sv, {"a Windows image of files (WIM)", "it holds no disk: see wimlib-imagex"}},
     {0,
@@ -102,6 +102,16 @@ std::optional<ForeignKind> recognise_foreign(std::span<const std::byte> start) {
   return std::nullopt;
 }
 
+std::optional<ForeignKind> recognise_by_end(std::span<const std::byte> end, std::uint64_t size) {
+  if (dmg::has_magic(end)) return ForeignKind{"an Apple disk image (DMG)", from_file, true};
+  for (const std::uint64_t bytes : {vhd::footer_bytes, vhd::short_footer_bytes}) {
+    if (end.size() >= bytes && vhd::is_fixed_footer(end.last(bytes), size - bytes)) {
+      return ForeignKind{"a fixed Hyper-V disk image (VHD)", from_file, true};
+    }
+  }
+  return std::nullopt;
+}
+
 std::optional<ForeignKind> recognise_foreign(const io::File& file) {
   std::array<std::byte, foreign_probe_bytes> bytes{};
   const auto start = std::span(bytes).first(file.read_at(0, bytes));
@@ -109,8 +119,6 @@ std::optional<ForeignKind> recognise_foreign(const io::File& file) {
   const std::uint64_t size = file.size();
   if (size < bytes.size()) return std::nullopt;
   if (vhd::look_at_end(file) == vhd::Ending::other) return vhd_of_other_size;
-  const auto end = std::span(bytes).first(file.read_at(size - bytes.size(), bytes));
-  if (has_magic(end, 0, "koly")) return dmg;
   return std::nullopt;
 }
 

@@ -28,7 +28,10 @@ inline constexpr std::size_t foreign_probe_bytes = 512;
 
 // By the first bytes, of a file or of what a stream holds. Nothing: no such kind.
 [[nodiscard]] std::optional<ForeignKind> recognise_foreign(std::span<const std::byte> start);
-// The same, and by the end of a regular file too, where VHD and DMG have their names.
+// By the last bytes, 512 of them, of something that is `size` bytes long: a fixed VHD, or a DMG.
+[[nodiscard]] std::optional<ForeignKind> recognise_by_end(std::span<const std::byte> end,
+                                                          std::uint64_t size);
+// By the start, and by the end of a regular file too, where VHD has its name.
 [[nodiscard]] std::optional<ForeignKind> recognise_foreign(const io::File& file);
 
 // Throws ErrorKind::refused: NAME is WHAT; REMEDY, or say -f raw. `place` is put behind the name's

@@ -7,7 +7,7 @@
 namespace formats {
 namespace {
 
-constexpr std::array<std::pair<Format, std::string_view>, 18> names{{
+constexpr std::array<std::pair<Format, std::string_view>, 19> names{{
     {Format::raw, "raw"},
     {Format::qcow2, "qcow2"},
     {Format::gz, "gz"},
@@ -22,6 +22,7 @@ constexpr std::array<std::pair<Format, std::string_view>, 18> names{{
     {Format::qcow, "qcow"},
     {Format::parallels, "parallels"},
     {Format::vmdk, "vmdk"},
+    {Format::dmg, "dmg"},
     {Format::lz4, "lz4"},
     {Format::lzma, "lzma"},
     {Format::zip, "zip"},

@@ -24,6 +24,7 @@ enum class Format : std::uint8_t {
   qcow,  // version 1
   parallels,
   vmdk,
+  dmg,
   lz4,
   lzma,  // the old format; .xz is xz
   zip,

@@ -89,6 +89,8 @@ struct OpenOptions {
 
   // Where images are unpacked that have to be read at any place.
   SpoolOptions spool;
+  // All have to be: also what could be read front to back is unpacked.
+  bool any_place = false;
 
   // Decodes compressed content; has to outlive the image. Null: the ring's thread does it.
   io::WorkerPool* workers = nullptr;

@@ -4,6 +4,7 @@
 
 #include "formats/images/archives/tar/header.hpp"
 #include "formats/images/archives/zip/directory.hpp"
+#include "formats/images/dmg/layout.hpp"
 #include "formats/images/parallels/parallels.hpp"
 #include "formats/images/qcow1/qcow1.hpp"
 #include "formats/images/qcow2/header.hpp"
@@ -33,15 +34,13 @@ Format probe(std::span<const std::byte> start) {
 }
 
 Format probe(const io::File& file) {
+  const io::FileKind kind = file.status().kind;
+  if (kind == io::FileKind::regular && dmg::has_trailer(file)) return Format::dmg;
   std::array<std::byte, probe_bytes> start{};
   const Format found = probe(std::span(start).first(file.read_at(0, start)));
-  const io::FileKind kind = file.status().kind;
   if (kind == io::FileKind::block_device) return found == Format::qcow2 ? found : Format::raw;
-  if (found == Format::raw && kind == io::FileKind::regular &&
-      vhd::look_at_end(file) == vhd::Ending::fixed) {
-    return Format::vpc;
-  }
-  return found;
+  if (found != Format::raw || kind != io::FileKind::regular) return found;
+  return vhd::look_at_end(file) == vhd::Ending::fixed ? Format::vpc : Format::raw;
 }
 
 }  // namespace formats

@@ -14,7 +14,7 @@ namespace formats {
 // opened only by the rules of formats/images/reference.hpp.
 //
 // A disk is looked at for qcow2 alone: who writes another file to a disk means its bytes. A fixed
-// VHD is known by its end, which only a file shows.
+// VHD and a DMG are known by their end, which only a file shows.
 Format probe(const io::File& file);
 
 // The same of something that was begun to be read: `start` has probe_bytes, unless it is shorter.

@@ -112,7 +112,7 @@ void TableMap::check_table(std::uint64_t number) {
 void TableMap::count(const StoredBlock& block) {
   BlockCheckResult& result = check_->result();
   ++result.allocated_blocks;
-  if (block.kind != BlockKind::deflate) return;
+  if (block.kind != BlockKind::packed) return;
   ++result.compressed_blocks;
   (void)owners_.take({block.host, block.stored_bytes});  // others may begin in the same cluster
 }
@@ -123,7 +123,7 @@ void TableMap::check_block(const StoredBlock& block, std::uint64_t index, std::u
                        pages_.path(), entry_at,
                        fmt::format("block {} is said to be at {}, {}", index, block.host, why)));
   };
-  const bool packed = block.kind == BlockKind::deflate;
+  const bool packed = block.kind == BlockKind::packed;
   if (block.kind != BlockKind::plain && !packed) return;
   const std::uint64_t size = pages_.file_size();
   const std::uint64_t needed = packed ? block.stored_bytes : content_of(index);

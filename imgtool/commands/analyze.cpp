@@ -53,16 +53,19 @@ Qcow2Analysis analyze_qcow2(const io::File& file) {
 // Past the page cache, where it is not needed afterwards; all else that is read here is small, and
 // some of it is read twice.
 void read_all_data(io::Ring& ring, const AnalyzeOptions& o, formats::OpenOptions open,
-                   const io::File& file, formats::StorageMap& map) {
+                   formats::Image& image, formats::StorageMap& map) {
   open.page_cache = formats::PageCache::bypassed;
-  const auto image = formats::open_image(ring, file.reopened(), open);
+  // What was unpacked for this is not unpacked again.
+  const bool contained = is_stream(image.format()) || is_archive(image.format());
+  const auto past_cache =
+      contained ? nullptr : formats::open_image(ring, image.files().front()->reopened(), open);
   Progress progress({o.path}, o.job);
   progress.begin(io::Phase::read, 0, map.total(io::ExtentKind::data));
   const auto read = [&](std::uint64_t bytes) {
     progress.completed(io::Phase::read, 0, bytes);
     progress.tick();
   };
-  formats::find_stored_zeros(ring, *image, map, read, stop_flag());
+  formats::find_stored_zeros(ring, past_cache ? *past_cache : image, map, read, stop_flag());
   io::throw_if_stopped(stop_flag(), o.path);
   progress.end(io::Phase::read, 0);
   progress.finish();
@@ -108,13 +111,8 @@ ImageAnalysis analyze(const AnalyzeOptions& o, Pages& pages) {
   io::WorkerPool workers(std::max(1U, std::thread::hardware_concurrency()));
   formats::OpenOptions open = o.open;
   open.workers = &workers;
+  open.any_place = true;
   const auto image = formats::open_image(*ring, o.path, open);
-  if (!image->seekable()) {
-    throw io::Error(io::ErrorKind::unsupported, o.path,
-                    fmt::format("is a {} stream, which can be read only once, from its start; "
-                                "unpack it first",
-                                name_of(image->format())));
-  }
   const io::DeviceInventory inventory;
   pages = open_pages(o, *image, inventory);
   ImageAnalysis analysis;
@@ -127,7 +125,7 @@ ImageAnalysis analyze(const AnalyzeOptions& o, Pages& pages) {
   analysis.block_device = status.kind == io::FileKind::block_device;
   analysis.allocated = formats::allocated_size_of(file);
   analysis.map = formats::stored_map(*image);
-  if (o.deep) read_all_data(*ring, o, open, file, analysis.map);
+  if (o.deep) read_all_data(*ring, o, open, *image, analysis.map);
   formats::DiskView disk(*ring, *image, &stop_flag());
   formats::FreeSpaceOptions options;
   options.trust_maps = o.trust_maps;

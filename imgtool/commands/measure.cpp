@@ -60,6 +60,7 @@ Measured measure(MeasureOptions& o) {
   const auto ring = make_ring(o.job, 64);
   io::WorkerPool workers(std::max(std::thread::hardware_concurrency(), 1U));
   o.open.workers = &workers;
+  o.open.any_place = true;
   std::unique_ptr<formats::Image> source;
   if (o.source) source = formats::open_image(*ring, *o.source, o.open);
   if (source && o.open.force_share) note_writers(*source);
@@ -73,9 +74,6 @@ Measured measure(MeasureOptions& o) {
   const formats::StoredForm form = stored_form(plan);
   if (!source) {
     return of_form(formats::forecast_for_size(plan.disk_size(*size), form), plan.format);
-  }
-  if (!source->seekable()) {
-    throw io::Error(io::ErrorKind::unsupported, *o.source, "cannot be sampled: it is a stream");
   }
   std::unique_ptr<UnusedSpace> unused;
   std::unique_ptr<io::ZeroRanges> used;

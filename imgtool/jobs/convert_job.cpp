@@ -21,6 +21,7 @@ namespace {
 formats::OpenOptions opening(const ConvertOptions& options) {
   formats::OpenOptions open = options.open;
   if (!options.drop_free) open.page_cache = formats::PageCache::used_if_warm;
+  open.any_place = options.drop_free || options.skip > 0 || options.count || options.salvage;
   const bool is_file =
       options.output != "-" &&
       (!io::exists(options.output) || io::status_of(options.output).kind == io::FileKind::regular);

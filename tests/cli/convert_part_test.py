@@ -2,6 +2,7 @@
 say by habit."""
 import os
 import struct
+import subprocess
 
 from convert_testing import ConvertTestCase, KiB, MiB
 from imgtool_testing import main, random_bytes, requires, requires_root
@@ -52,13 +53,21 @@ class Parts(ConvertTestCase):
         result = self.imgtool("convert", self.raw, out, "--skip", "5M")
         self.assertEqual(result.code, 1, result)
         self.assertIn("--skip leaves out 5242880", result.err)
+        with open(self.raw, "rb") as file:
+            pipe = subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE)
+            for options in (["--skip", "1M"], ["--count", "1M"], ["--salvage"]):
+                result = self.imgtool("convert", "-", out, *options, input=pipe.stdout)
+                self.assertEqual(result.code, 1, result)
+                self.assertIn("is a stream", result.err)
+            pipe.stdout.close()
+            pipe.wait()
+        self.assertFalse(out.exists())
+
+    def test_streams_are_unpacked_first(self):
         gz = self.path("disk.gz")
         self.convert(self.raw, gz)
-        for options in (["--skip", "1M"], ["--count", "1M"], ["--salvage"]):
-            result = self.imgtool("convert", gz, out, *options)
-            self.assertEqual(result.code, 1, result)
-            self.assertIn("is a stream", result.err)
-        self.assertFalse(out.exists())
+        self.assertEqual(self.part(gz, "--skip", "1M", "--count", "2M"), self.content[MiB:3 * MiB])
+        self.assertEqual(self.part(gz, "--salvage"), self.content)
 
     def test_habits_are_answered(self):
         out = self.path("out.qcow2")

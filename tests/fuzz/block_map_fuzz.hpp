@@ -24,7 +24,7 @@ inline void walk(BlockMap& map, std::uint64_t file_size) {
   std::uint64_t guest = 0;
   for (int i = 0; i < 1000 && guest < map.guest_size(); ++i) {
     const BlockRun run = map.run_at(guest, map.guest_size() - guest);
-    const bool stored = run.kind == BlockKind::plain || run.kind == BlockKind::deflate;
+    const bool stored = run.kind == BlockKind::plain || run.kind == BlockKind::packed;
     const std::uint64_t bytes = run.kind == BlockKind::plain ? run.length : run.stored_bytes;
     if (run.length == 0 || run.length > map.guest_size() - guest || run.guest != guest ||
         (stored && (run.host > file_size || bytes > file_size - run.host))) {

@@ -143,6 +143,23 @@ def parallels_seeds():
     }
 
 
+def dmg_seeds():
+    a, kinds = b"a" * 4 * KiB, table_images
+    parts = [(kinds.DMG_ZLIB, a), (kinds.DMG_RAW, b"b" * KiB), (kinds.DMG_HOLE, 5)]
+    good = table_images.dmg(parts)
+    raw = table_images.dmg_table([(kinds.DMG_RAW, 0, 2, 0, KiB), (kinds.DMG_RAW, 1, 2, 512, KiB)])
+    return {
+        "good": good,
+        "resources": table_images.dmg(parts, resources=True),
+        "two_tables": table_images.dmg([[(kinds.DMG_RAW, a)], [(kinds.DMG_ZLIB, a)]]),
+        "bzip2": table_images.dmg([(kinds.DMG_BZIP2, a)]),
+        "xz": table_images.dmg([(kinds.DMG_XZ, a)]),
+        "twice": table_images.dmg_file(a, [raw], 8),
+        "no_chunks": table_images.dmg([(kinds.DMG_ZEROS, 0)]),
+        "cut": good[KiB:],
+    }
+
+
 def vmdk_seeds():
     a, b = b"a" * 4 * KiB, b"b" * 4 * KiB
     grains, capacity = {0: a, 1: b, 66: a}, 67 * 8 - 5
@@ -174,3 +191,4 @@ write("qed", qed_seeds())
 write("qcow", qcow_seeds())
 write("parallels", parallels_seeds())
 write("vmdk", vmdk_seeds())
+write("dmg", dmg_seeds())

@@ -1,4 +1,7 @@
-"""QED, qcow (version 1) and Parallels images put together by hand."""
+"""QED, qcow (version 1), Parallels and DMG images put together by hand."""
+import base64
+import bz2
+import lzma
 import struct
 import zlib
 
@@ -65,3 +68,62 @@ def parallels(words, blocks, sectors=None, tracks=8, ext=True, in_use=0, data=No
                          len(words) * tracks if sectors is None else sectors, in_use, data, 0, 0)
     image = header + struct.pack(f"<{len(words)}I", *words)
     return image.ljust(data * 512, b"\0") + b"".join(block.ljust(cluster, b"\0") for block in blocks)
+
+
+DMG_ZEROS, DMG_RAW, DMG_HOLE = 0, 1, 2
+DMG_ADC, DMG_ZLIB, DMG_BZIP2, DMG_LZFSE, DMG_XZ = (0x80000000 + kind for kind in range(4, 9))
+DMG_END = 0xffffffff
+DMG_PACKERS = {DMG_RAW: bytes, DMG_ZLIB: zlib.compress, DMG_BZIP2: bz2.compress,
+               DMG_XZ: lambda content: lzma.compress(content, check=lzma.CHECK_CRC32)}
+
+
+def dmg_table(entries, first=0, sectors=0, data=0):
+    """A table of chunks: (kind, sector, sectors, offset, length)."""
+    runs = b"".join(struct.pack(">IIQQQQ", kind, 0, *numbers) for kind, *numbers in entries)
+    head = struct.pack(">4sIQQQII", b"mish", 1, first, sectors, data, 2048, 0xfffffffe)
+    return head.ljust(200, b"\0") + struct.pack(">I", len(entries)) + runs
+
+
+def dmg_list(tables):
+    """The property list of an image, as hdiutil writes it."""
+    parts = b"".join(b"<dict><key>Attributes</key><string>0x0050</string><key>Data</key>\n<data>\n" +
+                     base64.encodebytes(table) + b"</data><key>ID</key><string>%d</string>"
+                     b"<key>Name</key><string>whole disk (unknown : %d)</string></dict>" % (i, i)
+                     for i, table in enumerate(tables))
+    return (b'<?xml version="1.0" encoding="UTF-8"?>\n<plist version="1.0"><dict>'
+            b"<key>resource-fork</key><dict><key>blkx</key><array>" + parts +
+            b"</array></dict></dict></plist>\n")
+
+
+def dmg_file(stored, tables, sectors, resources=False, segments=1):
+    """`stored`, then the tables in a property list or a resource fork, then the trailer."""
+    if resources:
+        data = b"".join(struct.pack(">I", len(table)) + table for table in tables)
+        fork = struct.pack(">4I", 256, 256 + len(data), len(data), 0).ljust(256, b"\0") + data
+    else:
+        fork = dmg_list(tables)
+    trailer = bytearray(512)
+    struct.pack_into(">4sIIIQQQQQII", trailer, 0, b"koly", 4, 512, 1, 0, 0, len(stored),
+                     len(stored) if resources else 0, len(fork) if resources else 0, 1, segments)
+    if not resources:
+        struct.pack_into(">QQ", trailer, 216, len(stored), len(fork))
+    struct.pack_into(">IQ", trailer, 488, 1, sectors)
+    return stored + fork + bytes(trailer)
+
+
+def dmg(parts, **options):
+    """Chunks one after the other: (kind, content), or (kind, sectors) of what is not stored. A part
+    that is a list has a table of its own."""
+    stored, tables, sector = b"", [], 0
+    for table in parts if isinstance(parts[0], list) else [parts]:
+        first, entries = sector, []
+        for kind, content in table:
+            packed, sectors = b"", content
+            if isinstance(content, bytes):
+                packed, sectors = DMG_PACKERS[kind](content), len(content) // 512
+            entries.append((kind, sector - first, sectors, len(stored), len(packed)))
+            stored += packed
+            sector += sectors
+        entries.append((DMG_END, sector - first, 0, len(stored), 0))
+        tables.append(dmg_table(entries, first, sector - first))
+    return dmg_file(stored, tables, options.pop("sectors", sector), **options)

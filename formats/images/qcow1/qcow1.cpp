@@ -124,7 +124,7 @@ StoredBlock Qcow1Map::parse_word(std::uint64_t word) const {
   if (word == 0) return {BlockKind::absent};
   if (word >> place_bits == 0) return {BlockKind::plain, word};
   const unsigned length_at = place_bits - cluster_bits_;
-  StoredBlock block{BlockKind::deflate};
+  StoredBlock block{BlockKind::packed};
   block.stored_bytes =
       static_cast<std::uint32_t>(word >> length_at) & ((std::uint32_t{1} << cluster_bits_) - 1);
   block.host = word & ((std::uint64_t{1} << length_at) - 1);

@@ -167,7 +167,7 @@ StoredBlock SparseMap::block_at(std::uint64_t index) {
   if (!is_stored(*entry)) return {BlockKind::zero};
   const std::uint64_t offset = *entry * sector;
   if (!header_.compressed) return {BlockKind::plain, offset};
-  return {BlockKind::deflate, offset, packed_bytes(in_table)};
+  return {BlockKind::packed, offset, packed_bytes(in_table)};
 }
 
 // How long it is stands before it, in what is to be read. At most twice a grain and a marker; less

@@ -81,7 +81,7 @@ TEST_F(Qcow1, TheMapTellsKindsAndPlaces) {
   EXPECT_EQ(runs[0].kind, BlockKind::plain);
   EXPECT_EQ(runs[0].host, 2 * cluster);
   EXPECT_EQ(runs[1].kind, BlockKind::absent);
-  EXPECT_EQ(runs[2].kind, BlockKind::deflate);
+  EXPECT_EQ(runs[2].kind, BlockKind::packed);
   EXPECT_EQ(runs[2].host, 3 * cluster);
   EXPECT_EQ(runs[2].stored_bytes, 100U);
   EXPECT_EQ(runs[2].length, cluster);

@@ -115,7 +115,7 @@ TEST_F(Vmdk, PackedGrainsEndWhereTheNextBeginsAtTheLatest) {
   const io::File file = file_of(bytes_);
   const auto runs = runs_of(*open_map(file));
   ASSERT_GE(runs.size(), 4U);
-  EXPECT_EQ(runs[0].kind, BlockKind::deflate);
+  EXPECT_EQ(runs[0].kind, BlockKind::packed);
   EXPECT_EQ(runs[0].stored_bytes, 8 * sector);
   EXPECT_EQ(runs[0].length, grain);
   // Of the others: twice a grain and the marker, or the end of the file.

@@ -1,5 +1,5 @@
-// A disk that comes as a stream, which may be a fixed VHD: then its last 512 bytes are a footer,
-// and no part of the disk.
+// A disk that comes as a stream. Its last 512 bytes may say that it was none: a fixed VHD's footer
+// is no part of the disk, and a DMG's trailer is an error.
 #pragma once
 
 #include <cstdint>
@@ -9,20 +9,20 @@
 
 #include "io/byte_stream.hpp"
 
-namespace formats::vhd {
+namespace formats {
 
-class FixedStream final : public io::ByteStream {
+class DiskStream final : public io::ByteStream {
  public:
   // `size_is_told`: that of all of the stream was said to be the disk's already, so a footer is an
   // error at the end. `name` is for messages.
-  FixedStream(std::unique_ptr<io::ByteStream> stream, bool size_is_told, std::string name);
+  DiskStream(std::unique_ptr<io::ByteStream> stream, bool size_is_told, std::string name);
 
-  // Holds back what may be the footer.
+  // Holds back what may be a footer.
   std::size_t read(std::span<std::byte> buffer) override;
 
  private:
   void fill();
-  void drop_footer();
+  void look_at_end();
 
   std::unique_ptr<io::ByteStream> stream_;
   bool size_is_told_;
@@ -34,4 +34,4 @@ class FixedStream final : public io::ByteStream {
   bool ended_ = false;
 };
 
-}  // namespace formats::vhd
+}  // namespace formats

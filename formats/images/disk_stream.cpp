@@ -1,23 +1,25 @@
-#include "formats/images/vhd/fixed_stream.hpp"
+#include "formats/images/disk_stream.hpp"
 
 #include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "formats/images/dmg/layout.hpp"
 #include "formats/images/vhd/footer.hpp"
 #include "io/byte_range.hpp"
 #include "io/error.hpp"
 
-namespace formats::vhd {
+namespace formats {
 
-FixedStream::FixedStream(std::unique_ptr<io::ByteStream> stream, bool size_is_told,
-                         std::string name)
+using vhd::footer_bytes;
+
+DiskStream::DiskStream(std::unique_ptr<io::ByteStream> stream, bool size_is_told, std::string name)
     : stream_(std::move(stream)),
       size_is_told_(size_is_told),
       name_(std::move(name)),
       buffer_(256 * io::KiB) {}
 
-std::size_t FixedStream::read(std::span<std::byte> buffer) {
+std::size_t DiskStream::read(std::span<std::byte> buffer) {
   if (!ended_ && end_ - begin_ <= footer_bytes) fill();
   const std::size_t held = ended_ ? 0 : footer_bytes;
   const std::size_t count = std::min(buffer.size(), end_ - begin_ - held);
@@ -28,7 +30,7 @@ std::size_t FixedStream::read(std::span<std::byte> buffer) {
 }
 
 // More than a footer, or all that there is.
-void FixedStream::fill() {
+void DiskStream::fill() {
   std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
   end_ -= begin_;
   begin_ = 0;
@@ -37,15 +39,21 @@ void FixedStream::fill() {
     end_ += count;
     ended_ = count == 0;
   }
-  if (ended_) drop_footer();
+  if (ended_) look_at_end();
 }
 
-void FixedStream::drop_footer() {
+void DiskStream::look_at_end() {
+  const auto held = std::span<const std::byte>(buffer_).subspan(begin_, end_ - begin_);
+  if (held.size() >= footer_bytes && dmg::has_magic(held.last(footer_bytes))) {
+    throw io::Error(io::ErrorKind::unsupported, name_,
+                    "is an Apple disk image (DMG), as its last bytes say: give it a name that says "
+                    "so (.dmg before what it is packed by), and it will be read as one");
+  }
   const std::uint64_t size = given_ + end_ - begin_;
-  for (const std::uint64_t bytes : {footer_bytes, short_footer_bytes}) {
+  for (const std::uint64_t bytes : {footer_bytes, vhd::short_footer_bytes}) {
     if (size < bytes) continue;
     const auto end = std::span<const std::byte>(buffer_).subspan(end_ - bytes, bytes);
-    if (!is_fixed_footer(end, size - bytes)) continue;
+    if (!vhd::is_fixed_footer(end, size - bytes)) continue;
     if (size_is_told_) {
       throw io::Error(io::ErrorKind::unsupported, name_,
                       "is a fixed VHD, as its last bytes say: give it a name that says so "
@@ -56,4 +64,4 @@ void FixedStream::drop_footer() {
   }
 }
 
-}  // namespace formats::vhd
+}  // namespace formats
