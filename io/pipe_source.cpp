@@ -35,9 +35,17 @@ Task<std::size_t> PipeSource::read(ByteRange range, Buffer buffer) {
     throw;
   }
   position_ += count;
+  keep_last(buffer.bytes.first(count));
   if (count < range.length && !size_) size_ = position_;
   turns_.wake_all();
   co_return count;
+}
+
+void PipeSource::keep_last(std::span<const std::byte> bytes) {
+  const auto fresh = bytes.last(std::min(bytes.size(), most_last_bytes));
+  const std::size_t kept = std::min(last_bytes_.size(), most_last_bytes - fresh.size());
+  last_bytes_.erase(last_bytes_.begin(), last_bytes_.end() - static_cast<std::ptrdiff_t>(kept));
+  last_bytes_.insert(last_bytes_.end(), fresh.begin(), fresh.end());
 }
 
 Task<std::size_t> PipeSource::fill(ByteRange range, Buffer buffer) {

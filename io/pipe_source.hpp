@@ -1,6 +1,7 @@
 // A pipe, socket or terminal as a source: read once, front to back.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "io/file.hpp"
@@ -25,13 +26,19 @@ class PipeSource final : public Source {
   [[nodiscard]] Extent extent_at(std::uint64_t offset) override;
   Task<std::size_t> read(ByteRange range, Buffer buffer) override;
 
+  // The last bytes that were read, at most so many.
+  static constexpr std::size_t most_last_bytes = 512;
+  [[nodiscard]] std::span<const std::byte> last_bytes() const { return last_bytes_; }
+
  private:
   Task<std::size_t> fill(ByteRange range, Buffer buffer);
+  void keep_last(std::span<const std::byte> bytes);
 
   Ring& ring_;
   NamedFile file_;
   const StopFlag& stop_;
   std::vector<std::byte> already_read_;
+  std::vector<std::byte> last_bytes_;
   WaitList turns_;
   std::uint64_t position_ = 0;
   std::optional<std::uint64_t> size_;  // known at the end

@@ -16,7 +16,6 @@
 #include "imgtool/terminal/report.hpp"
 #include "io/error.hpp"
 #include "io/image_lock.hpp"
-#include "io/pipe_source.hpp"
 #include "io/sequential_reader.hpp"
 
 namespace imgtool {
@@ -141,8 +140,18 @@ std::string ImageSource::version() const {
   return text;
 }
 
+void ImageSource::check_end_of_pipe() const {
+  const auto kind = formats::recognise_by_end(stream_->last_bytes(), stream_->size().value_or(0));
+  if (!kind) return;
+  throw io::Error(io::ErrorKind::unsupported, stream_->name(),
+                  fmt::format("is {}, as its last bytes say; from a pipe it can only be read when "
+                              "--spool DIR unpacks it, or as a raw disk with -f raw",
+                              kind->what));
+}
+
 void ImageSource::check_unchanged() const {
   if (image_) image_->confirm();
+  if (stream_ && !options_.format) check_end_of_pipe();
   for (const auto& [file, before] : files_) {
     if (before.kind != io::FileKind::regular) continue;
     const io::FileStatus now = file->status();

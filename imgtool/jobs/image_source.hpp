@@ -10,6 +10,7 @@
 #include "formats/images/image.hpp"
 #include "io/file.hpp"
 #include "io/observer.hpp"
+#include "io/pipe_source.hpp"
 #include "io/source.hpp"
 #include "io/worker_pool.hpp"
 
@@ -30,7 +31,9 @@ class ImageSource {
   ImageSource(io::Ring& ring, const std::string& path, formats::OpenOptions options,
               const io::StopFlag& stop, unsigned threads = 0);
 
-  [[nodiscard]] io::Source& source() { return image_ ? *image_ : *stream_; }
+  [[nodiscard]] io::Source& source() {
+    return image_ ? static_cast<io::Source&>(*image_) : *stream_;
+  }
 
   // Null for plain bytes from a pipe.
   [[nodiscard]] const formats::Image* image() const { return image_.get(); }
@@ -55,8 +58,9 @@ class ImageSource {
   // was asked for.
   [[nodiscard]] std::string version() const;
 
-  // Throws ErrorKind::mismatch when a file was written to since it was opened: then what was
-  // read is neither the old content nor the new.
+  // When all was read. Throws ErrorKind::mismatch when a file was written to since it was opened:
+  // then what was read is neither the old content nor the new. Throws ErrorKind::unsupported when
+  // the last bytes of a pipe say that it was no disk that came through it.
   void check_unchanged() const;
 
  private:
@@ -66,12 +70,13 @@ class ImageSource {
   };
 
   void open_stream(io::Ring& ring, io::File file, const io::StopFlag& stop);
+  void check_end_of_pipe() const;
 
   io::WorkerPool workers_;  // its threads start when there is something to decode
   formats::OpenOptions options_;
   io::File pipe_;  // of the stream
   std::unique_ptr<formats::Image> image_;
-  std::unique_ptr<io::Source> stream_;
+  std::unique_ptr<io::PipeSource> stream_;
   std::vector<OpenedFile> files_;
 };
 

@@ -47,6 +47,21 @@ class WrittenByQemu(BlockImageTestCase):
         self.assert_reads(image, disk, "-f", "vpc")
         self.assert_pipes_and_streams(image, WHAT)
 
+    def test_a_fixed_image_through_a_pipe(self):
+        """Only its last bytes say what it is: by then all but the head of the disk is written."""
+        image = fixed(A + B)
+        target = self.path("target.img")
+        result = self.imgtool("burn", "--yes", "-", target, input=image)
+        self.assertEqual(result.code, 1, result)
+        self.assertIn("a fixed Hyper-V disk image (VHD), as its last bytes say", result.err)
+        out = self.path("out.img")
+        self.assertEqual(self.imgtool("convert", "-", out, input=image).code, 1)
+        self.assertFalse(out.exists())
+        self.imgtool_ok("convert", "--spool", out.parent, "-", out, input=image)
+        self.assertEqual(out.read_bytes(), A + B)
+        self.imgtool_ok("convert", "--force", "-f", "raw", "-O", "raw", "-", out, input=image)
+        self.assertEqual(out.read_bytes(), image)
+
     def test_info(self):
         disk = self.disk(5 * MiB)
         image = self.written_by_qemu(disk, "vpc", "force_size=on")
