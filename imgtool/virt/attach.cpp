@@ -28,7 +28,7 @@ OptionValue word_into(std::string& variable, const std::vector<std::string>& wor
 }
 
 OptionValue image_format_into(std::optional<std::string>& variable) {
-  const std::vector<std::string> words = {"raw", "qcow2"};
+  const std::vector<std::string> words = {"raw", "qcow2", "vdi", "vpc", "vmdk", "qed", "qcow"};
   return {.placeholder = join(words, "|"), .set = [&variable, words](const std::string& word) {
             variable = words[parse_choice(word, words)];
           }};
@@ -44,9 +44,11 @@ struct AttachCommandOptions {
 void describe_attach(CommandLine& line, AttachCommandOptions& o) {
   AttachOptions& attach = o.attach;
   virt::domain_option(line, o.domain);
-  line.option("source", text_into(attach.source, "SRC"),
-              "disk, logical volume, partition, raw or qcow2 file, storage volume (POOL/VOL), "
-              "nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH or rbd:POOL/IMAGE");
+  line.option(
+      "source", text_into(attach.source, "SRC"),
+      "disk, logical volume, partition, raw or qcow2 file (vdi, vpc, vmdk, qed and qcow ones "
+      "too, alone), storage volume (POOL/VOL), "
+      "nbd://HOST[:PORT]/EXPORT, nbd+unix:///EXPORT?socket=PATH or rbd:POOL/IMAGE");
   virt::connect_option(line, o.uri);
   line.option("target", text_into(attach.target, "DEV"),
               "its name in the domain: vdb (default: the first that is free)");

@@ -1,5 +1,6 @@
 #include "imgtool/virt/source_check.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "formats/images/block_formats.hpp"
 #include "formats/images/facts.hpp"
 #include "formats/images/probe.hpp"
 #include "formats/images/reference.hpp"
@@ -115,17 +117,25 @@ void refuse_contradiction(const std::string& path, const SourceWishes& wishes,
   }
 }
 
-// The format by the first bytes. `is_file`: a disk's bytes are its content, whatever they look
-// like.
-std::string settled_format(const std::string& path, std::string_view start, bool is_file,
-                           const SourceWishes& wishes) {
-  const Format found =
-      formats::probe(std::as_bytes(std::span(start.substr(0, formats::probe_bytes))));
+// By which libvirt calls images that QEMU can also write to. It has no name for VHDX.
+constexpr auto other_guest_formats =
+    std::to_array<Format>({Format::vdi, Format::vpc, Format::vmdk, Format::qed, Format::qcow});
+
+// `found` is the format by the content, `start` its first bytes. `is_file`: a disk's bytes are its
+// content, whatever they look like.
+std::string settled_format(const std::string& path, Format found, std::string_view start,
+                           bool is_file, const SourceWishes& wishes) {
   if (found == Format::qcow2) {
     refuse_contradiction(path, wishes, "qcow2");
     return "qcow2";
   }
   const std::string foreign = is_file ? foreign_format(start) : "";
+  const bool usable = std::find(other_guest_formats.begin(), other_guest_formats.end(), found) !=
+                      other_guest_formats.end();
+  if (is_file && usable && foreign.empty()) {
+    refuse_contradiction(path, wishes, std::string(name_of(found)));
+    return std::string(name_of(found));
+  }
   if (!foreign.empty() || (is_file && found != Format::raw)) {
     const std::string name = foreign.empty() ? std::string(name_of(found)) : foreign;
     throw io::Error::refusal(
@@ -164,6 +174,28 @@ void check_qcow2(CheckedSource& checked, const std::string& path, const SourceWi
   }
 }
 
+// The same of an image of another program.
+void check_other(CheckedSource& checked, const io::File& file, Format format,
+                 const SourceWishes& wishes) {
+  const auto facts = formats::read_block_facts(file, format);
+  checked.size = facts.virtual_size;
+  const auto refuse = [&](std::string_view why) {
+    throw io::Error::refusal(
+        file.path(),
+        fmt::format("{}: imgtool convert -O qcow2 makes a disk for a guest of it", why));
+  };
+  if (formats::parent_of(file, format)) refuse("lies over another image");
+  if (facts.subformat == "streamOptimized" && !wishes.readonly) {
+    refuse("is a VMDK stream, to which no guest can write (--readonly would do)");
+  }
+  if (!wishes.readonly) {
+    checked.notes.push_back(
+        fmt::format("QEMU writes to {} images, but only qcow2 and raw are meant for it: imgtool "
+                    "convert -O qcow2",
+                    name_of(format)));
+  }
+}
+
 // --- kinds of sources ---------------------------------------------------------------------
 
 std::string inactive_volume_advice(const std::string& path) {
@@ -199,9 +231,13 @@ void look_into(CheckedSource& checked, const std::string& path, const SourceWish
   std::array<std::byte, 512> start{};
   const std::size_t count = file.read_at(0, start);
   const std::string_view bytes(reinterpret_cast<const char*>(start.data()), count);
-  checked.format = settled_format(path, bytes, !checked.local_block, wishes);
+  const Format found = formats::probe(file);
+  checked.format = settled_format(path, found, bytes, !checked.local_block, wishes);
   checked.format_reason = "its content";
   if (checked.format == "qcow2") check_qcow2(checked, path, wishes);
+  if (checked.format != "qcow2" && checked.format != "raw") {
+    check_other(checked, file, found, wishes);
+  }
   checked.direct = file.try_direct();
   if (!wishes.readonly && ::access(path.c_str(), W_OK) != 0 && errno == EROFS) {
     throw io::Error::refusal(path,
@@ -254,7 +290,10 @@ void ask_volume(CheckedSource& checked, const Volume& volume, const SourceWishes
   checked.format_reason = "--format";
   const auto start = volume.start(512);
   if (start) {
-    checked.format = settled_format(volume.path(), *start, volume.is_file(), wishes);
+    const auto bytes = std::as_bytes(std::span<const char>(*start));
+    const Format found =
+        formats::probe(bytes.first(std::min<std::size_t>(bytes.size(), formats::probe_bytes)));
+    checked.format = settled_format(volume.path(), found, *start, volume.is_file(), wishes);
     checked.format_reason = "its content, read through libvirt";
   } else if (!wishes.format) {
     throw io::Error::refusal(volume.path(),

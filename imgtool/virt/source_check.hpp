@@ -14,7 +14,7 @@
 namespace imgtool::virt {
 
 struct SourceWishes {
-  std::optional<std::string> format;  // raw or qcow2
+  std::optional<std::string> format;  // raw, qcow2, vdi, vpc, vmdk, qed or qcow
   bool follow_references = false;     // the image may name others
   bool readonly = false;
 };

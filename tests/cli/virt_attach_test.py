@@ -20,6 +20,22 @@ class Attach(LibvirtTestCase):
                               ("type", "discard", "detect_zeroes")], ["raw", "unmap", "unmap"])
             self.assertEqual(disk.find("serial").text, done["serial"])
 
+    def test_images_of_other_programs(self):
+        guest = self.scsi_guest()
+        for index, (format_name, option) in enumerate((("vdi", "static=off"), ("qed", "table_size=4"),
+                                                       ("vpc", "subformat=dynamic"),
+                                                       ("vpc", "subformat=fixed"),
+                                                       ("vmdk", "subformat=monolithicSparse"))):
+            with self.subTest(format=format_name, option=option):
+                image = self.dir / f"disk{index}.img"  # a name that says nothing
+                check("qemu-img", "create", "-q", "-f", format_name, "-o", option, image, "8M")
+                done = self.attach_ok(guest, image, "--json").json
+                self.assertEqual(done["format"], format_name)
+                self.assertIn(f"QEMU writes to {format_name} images", " ".join(done["notes"]))
+                for half in ("live", "config"):
+                    disk = self.libvirt.disks(guest, half)[done["target"]]
+                    self.assertEqual(disk.find("driver").get("type"), format_name)
+
     def test_a_shut_off_domain_gets_it_in_its_configuration(self):
         name = self.domain()
         done = self.attach_ok(name, self.image("a.img"), "--json").json

@@ -196,10 +196,19 @@ class Refusals(LibvirtTestCase):
             self.assert_not_attached(guest, self.attach(guest, image, *options), "is qcow2")
         raw = self.dense_image(MiB)
         self.assert_not_attached(guest, self.attach(guest, raw, "--format", "qcow2"), "is raw")
-        for format_name in ("vmdk", "vhdx", "vpc", "vdi"):
-            other = self.path()
-            check("qemu-img", "create", "-q", "-f", format_name, other, "8M")
-            self.assert_not_attached(guest, self.attach(guest, other), format_name, "convert")
+        vhdx = self.path()
+        check("qemu-img", "create", "-q", "-f", "vhdx", vhdx, "8M")
+        self.assert_not_attached(guest, self.attach(guest, vhdx), "vhdx", "convert")
+        vdi = self.path()
+        check("qemu-img", "create", "-q", "-f", "vdi", vdi, "8M")
+        self.assert_not_attached(guest, self.attach(guest, vdi, "--format", "raw"), "is vdi")
+        stream = self.path()
+        check("qemu-img", "convert", "-f", "raw", "-O", "vmdk", "-o", "subformat=streamOptimized",
+              raw, stream)
+        self.assert_not_attached(guest, self.attach(guest, stream), "stream", "--readonly")
+        over = self.path()
+        check("qemu-img", "create", "-q", "-f", "qed", "-b", raw, "-F", "raw", over)
+        self.assert_not_attached(guest, self.attach(guest, over), "lies over another image")
         check("gzip", "-k", raw)
         self.assert_not_attached(guest, self.attach(guest, f"{raw}.gz"), "gz", "imgtool convert")
         os.truncate(image, MiB)  # a disk is longer than the image on it
