@@ -22,11 +22,11 @@ constexpr std::array<std::pair<Format, std::string_view>, 19> names{{
     {Format::qcow, "qcow"},
     {Format::parallels, "parallels"},
     {Format::vmdk, "vmdk"},
-    {Format::dmg, "dmg"},
     {Format::lz4, "lz4"},
     {Format::lzma, "lzma"},
     {Format::zip, "zip"},
     {Format::tar, "tar"},
+    {Format::dmg, "dmg"},
 }};
 
 }  // namespace

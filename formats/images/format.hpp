@@ -24,11 +24,11 @@ enum class Format : std::uint8_t {
   qcow,  // version 1
   parallels,
   vmdk,
-  dmg,
   lz4,
   lzma,  // the old format; .xz is xz
   zip,
   tar,
+  dmg,
 };
 
 // Read once, front to back: a compressed stream that has no index of its content. (A zst file
