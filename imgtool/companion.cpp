@@ -45,7 +45,7 @@ std::string why_not_trusted(const fs::path& path) {
 
 // Installed as PREFIX/bin/imgtool it is in PREFIX/libexec; where it was built, below imgtool's own
 // folder; else where this build is to be installed.
-std::string companion_path(const std::string& program) {
+std::string place_of(const std::string& program) {
   fs::path place = fs::read_symlink("/proc/self/exe").parent_path();
   if (place.filename() == "bin" || place.filename() == "sbin") place = place.parent_path();
   const auto beside = place / "libexec/imgtool" / program;
@@ -57,15 +57,17 @@ std::string companion_path(const std::string& program) {
 
 }  // namespace
 
+std::string companion_path(std::string_view companion) {
+  const std::string path = place_of(fmt::format("imgtool-{}", companion));
+  const std::string why = why_not_trusted(path);
+  if (why.empty()) return path;
+  throw io::Error::refusal(
+      path, fmt::format("is not run: {}; install imgtool where root or you alone can write", why));
+}
+
 void become_companion(std::string_view companion, std::string_view command,
                       const Arguments& arguments) {
-  const std::string program = fmt::format("imgtool-{}", companion);
-  const std::string path = companion_path(program);
-  if (const std::string why = why_not_trusted(path); !why.empty()) {
-    throw io::Error::refusal(
-        path,
-        fmt::format("is not run: {}; install imgtool where root or you alone can write", why));
-  }
+  const std::string path = companion_path(companion);
   std::vector<std::string> words = {path, std::string(command)};
   words.insert(words.end(), arguments.begin(), arguments.end());
   std::vector<char*> argv;
@@ -79,7 +81,8 @@ void become_companion(std::string_view companion, std::string_view command,
     throw io::Error::system("execute", path, errno);
   }
   throw io::Error::refusal(
-      path, fmt::format("not there, and {} needs it: build and install {} too", command, program));
+      path, fmt::format("not there, and {} needs it: build and install imgtool-{} too", command,
+                        companion));
 }
 
 int run_companion(int argc, char** argv, std::span<const Command> commands) {

@@ -16,6 +16,10 @@ namespace imgtool {
 [[noreturn]] void become_companion(std::string_view companion, std::string_view command,
                                    const Arguments& arguments);
 
+// Where imgtool-`companion` is, or would be. Throws ErrorKind::refused where another user could
+// have put it there.
+[[nodiscard]] std::string companion_path(std::string_view companion);
+
 // What a companion's main() returns: runs the one of `commands` that the first argument names.
 int run_companion(int argc, char** argv, std::span<const Command> commands);
 

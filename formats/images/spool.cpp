@@ -12,6 +12,7 @@
 
 #include "io/byte_range.hpp"
 #include "io/error.hpp"
+#include "io/unnamed_file.hpp"
 #include "io/zero_run.hpp"
 
 namespace formats {
@@ -28,26 +29,6 @@ std::string folder_of(const SpoolOptions& options) {
   return named != nullptr && *named != '\0' ? named : "/var/tmp";
 }
 
-std::uint64_t room_in(const std::string& folder) {
-  struct statvfs found {};
-  if (statvfs(folder.c_str(), &found) != 0) throw io::Error::system("statvfs", folder, errno);
-  return static_cast<std::uint64_t>(found.f_bavail) * found.f_frsize;
-}
-
-// Where the file system has no files without a name, it loses its name at once.
-io::FileDescriptor open_unnamed(const std::string& folder) {
-  const int fd = open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-  if (fd >= 0) return io::FileDescriptor(fd);
-  if (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL) {
-    throw io::Error::system("making a file", folder, errno);
-  }
-  std::string name = folder + "/imgtool-XXXXXX";
-  const int named = mkostemp(name.data(), O_CLOEXEC);
-  if (named < 0) throw io::Error::system("making a file", folder, errno);
-  unlink(name.c_str());
-  return io::FileDescriptor(named);
-}
-
 void write_piece(const io::File& file, std::uint64_t offset, std::span<const std::byte> bytes) {
   while (!bytes.empty()) {
     const auto part = bytes.first(std::min(bytes.size(), hole_bytes));
@@ -61,14 +42,14 @@ void write_piece(const io::File& file, std::uint64_t offset, std::span<const std
 
 io::File spool(io::ByteStream& stream, std::optional<std::uint64_t> size, const std::string& name,
                const SpoolOptions& options, const io::StopFlag* stop) {
-  const SpoolNote note{name, folder_of(options), size, room_in(folder_of(options))};
+  const SpoolNote note{name, folder_of(options), size, io::room_in(folder_of(options))};
   if (note.size.value_or(0) > note.room) {
     throw io::Error::refusal(
         name, fmt::format("has to be unpacked before it can be read, and takes {} bytes; {} has "
                           "room for {}: {}",
                           *note.size, note.folder, note.room, way_on));
   }
-  io::File file(open_unnamed(note.folder), name);
+  io::File file(io::make_unnamed_file(note.folder), name);
   if (options.tell) options.tell(note);
   std::vector<std::byte> buffer(piece_bytes);
   std::uint64_t done = 0;

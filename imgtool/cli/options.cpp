@@ -118,6 +118,12 @@ void CommandLine::arguments(std::string name, std::vector<std::string>& variable
                         [&variable](const std::string& word) { variable.push_back(word); }});
 }
 
+void CommandLine::any_arguments(std::string name, std::vector<std::string>& variable,
+                                std::string text) {
+  arguments(std::move(name), variable, std::move(text));
+  arguments_.back().required = false;
+}
+
 void CommandLine::option(std::string names, OptionValue value, std::string text) {
   options_.push_back({std::move(names), std::move(text), std::move(value), false});
 }

@@ -47,6 +47,8 @@ class CommandLine {
   void argument(std::string name, std::optional<std::string>& variable, std::string text);
   // One or more; after all others.
   void arguments(std::string name, std::vector<std::string>& variable, std::string text);
+  // The same, or none.
+  void any_arguments(std::string name, std::vector<std::string>& variable, std::string text);
 
   // `names`: "long", "long,s" or ",s". `text`: a phrase, not starting with a capital letter.
   void option(std::string names, OptionValue value, std::string text);
