@@ -57,7 +57,9 @@ FileDescriptor mount_file_view(const std::string& place, bool writable, uid_t us
 
 // Whatever length is asked for, the answer is the one that it has.
 void learn_length(const std::string& place) {
-  if (::truncate(place.c_str(), 0) != 0) throw Error::system("set up of a view", place, errno);
+  struct stat found {};  // first, so that it has an owner
+  const bool done = ::stat(place.c_str(), &found) == 0 && ::truncate(place.c_str(), 0) == 0;
+  if (!done) throw Error::system("set up of a view", place, errno);
 }
 
 FileView::FileView(Ring& ring, const ViewContent& content, FileDescriptor connection)
@@ -180,6 +182,9 @@ void FileView::tell_attributes(const Request& request) {
   out.attr.blksize = block_size;
   out.attr.mode = S_IFREG | (content_.target != nullptr ? 0666U : 0444U);
   out.attr.nlink = 1;
+  // Whoever asks owns it: another user may have no number in the namespace that it is mounted in.
+  out.attr.uid = request.header.uid;
+  out.attr.gid = request.header.gid;
   reply_with(request, out);
 }
 

@@ -12,12 +12,12 @@
 #include <string_view>
 
 #include <fmt/format.h>
-#include <guestfs.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include "imgtool/guest/child_processes.hpp"
+#include "imgtool/guest/guestfs_library.hpp"
 #include "imgtool/guest/trouble.hpp"
 #include "io/file.hpp"
 
@@ -26,10 +26,7 @@ namespace {
 
 constexpr const char* key_path = "/tmp/key";
 constexpr std::string_view no_room = "space allocation";
-// How much of a command's output is kept: more than is ever read, less than libguestfs carries.
-constexpr std::uint64_t most_output = 1 * io::MiB;
 constexpr std::size_t most_console = std::size_t{64} * 1024;
-constexpr int program_not_found = 127;
 constexpr auto watch_interval = std::chrono::milliseconds(50);
 
 // What guards against a processor's speculation, or costs much where vector registers are emulated:
@@ -129,7 +126,7 @@ bool is_set(const char* variable) {
 
 }  // namespace
 
-void Appliance::Close::operator()(guestfs_h* handle) const noexcept { guestfs_close(handle); }
+void Appliance::Close::operator()(guestfs_h* handle) const noexcept { guestfs().close(handle); }
 
 Appliance::Appliance(const std::vector<Drive>& drives, ApplianceOptions options,
                      const io::StopFlag& stop)
@@ -159,32 +156,32 @@ Appliance::~Appliance() {
 
 void Appliance::launch(const std::vector<Drive>& drives, Accelerator accelerator) {
   refuse_to_go_on();
-  handle_.reset(guestfs_create_flags(0));
+  handle_.reset(guestfs().create_flags(0));
   if (!handle_) throw trouble("libguestfs has no memory left");
   guestfs_h* g = handle_.get();
-  guestfs_set_error_handler(g, nullptr, nullptr);
+  guestfs().set_error_handler(g, nullptr, nullptr);
   console_.clear();
-  guestfs_set_event_callback(g, hear_console, GUESTFS_EVENT_APPLIANCE, 0, this);
-  guestfs_set_pgroup(g, 1);  // Ctrl-C is for this process, which ends the machine itself
-  guestfs_set_autosync(g, 1);
+  guestfs().set_event_callback(g, hear_console, GUESTFS_EVENT_APPLIANCE, 0, this);
+  guestfs().set_pgroup(g, 1);  // Ctrl-C is for this process, which ends the machine itself
+  guestfs().set_autosync(g, 1);
   // libvirt would have the disks labelled and locked by its daemon, as another user.
-  if (!is_set("LIBGUESTFS_BACKEND")) guestfs_set_backend(g, "direct");
-  if (accelerator == Accelerator::none) guestfs_set_backend_setting(g, "force_tcg", "1");
+  if (!is_set("LIBGUESTFS_BACKEND")) guestfs().set_backend(g, "direct");
+  if (accelerator == Accelerator::none) guestfs().set_backend_setting(g, "force_tcg", "1");
   if (accelerator == Accelerator::none && !is_set("LIBGUESTFS_APPEND")) {
-    guestfs_set_append(g, emulated_kernel);
+    guestfs().set_append(g, emulated_kernel);
   }
-  if (options_.least_memory_mib > guestfs_get_memsize(g)) {
-    guestfs_set_memsize(g, options_.least_memory_mib);
+  if (options_.least_memory_mib > guestfs().get_memsize(g)) {
+    guestfs().set_memsize(g, options_.least_memory_mib);
   }
   // Else QEMU stops the machine when there is no room left, and waits until there is some.
-  guestfs_config(g, "-global", "scsi-hd.werror=report");
-  if (options_.fixed) guestfs_set_path(g, options_.fixed->c_str());
-  guestfs_set_tmpdir(g, options_.temporary_folder.c_str());
+  guestfs().config(g, "-global", "scsi-hd.werror=report");
+  if (options_.fixed) guestfs().set_path(g, options_.fixed->c_str());
+  guestfs().set_tmpdir(g, options_.temporary_folder.c_str());
   const auto processors = std::clamp(std::thread::hardware_concurrency(), 1U, most_processors);
-  guestfs_set_smp(g, static_cast<int>(processors));
+  guestfs().set_smp(g, static_cast<int>(processors));
   for (const Drive& drive : drives) add(drive);
   patience_is_limited_.store(accelerator == Accelerator::kvm);
-  const bool launched = guestfs_launch(g) == 0;
+  const bool launched = guestfs().launch(g) == 0;
   patience_is_limited_.store(false);
   if (!launched) fail("launching it");
   find_devices(drives.size());
@@ -229,7 +226,7 @@ void Appliance::add(const Drive& drive) {
     options.cachemode = "unsafe";
     options.discard = "besteffort";
   }
-  if (guestfs_add_drive_opts_argv(handle_.get(), drive.path.c_str(), &options) != 0) {
+  if (guestfs().add_drive_opts_argv(handle_.get(), drive.path.c_str(), &options) != 0) {
     fail("giving it " + drive.path);
   }
 }
@@ -266,7 +263,7 @@ void Appliance::watch(const std::stop_token& end) noexcept {
 }
 
 void Appliance::kill_machine() noexcept {
-  const int pid = guestfs_get_pid(handle_.get());
+  const int pid = guestfs().get_pid(handle_.get());
   if (pid > 0) ::kill(pid, SIGKILL);
 }
 
@@ -282,7 +279,7 @@ void Appliance::refuse_to_go_on() const {
 
 void Appliance::fail(const std::string& doing) {
   refuse_to_go_on();
-  const char* said = guestfs_last_error(handle_.get());
+  const char* said = guestfs().last_error(handle_.get());
   const std::string why = said != nullptr ? said : "no reason given";
   std::string text = fmt::format("{}: {}", doing, why);
   if (doing.starts_with("launching")) text += "; " + advice_for(why + console_);
@@ -302,7 +299,7 @@ CommandResult Appliance::run(const std::string& command) {
   std::string word = line;
   std::array<char*, 2> arguments = {word.data(), nullptr};
   const std::unique_ptr<char, decltype(&std::free)> answer(
-      guestfs_debug(handle_.get(), "sh", arguments.data()), &std::free);
+      guestfs().debug(handle_.get(), "sh", arguments.data()), &std::free);
   if (!answer) fail("running " + command.substr(0, command.find(' ')));
   const std::string_view text = answer.get();
   const auto place = text.find(mark_);
@@ -323,8 +320,8 @@ bool Appliance::unlock(const std::string& device, const std::string& key, const 
   const io::FileDescriptor memory(::memfd_create("key", MFD_CLOEXEC));
   if (!memory ||
       ::write(memory.get(), key.data(), key.size()) != static_cast<ssize_t>(key.size()) ||
-      guestfs_debug_upload(handle_.get(), fmt::format("/proc/self/fd/{}", memory.get()).c_str(),
-                           key_path, 0600) != 0) {
+      guestfs().debug_upload(handle_.get(), fmt::format("/proc/self/fd/{}", memory.get()).c_str(),
+                             key_path, 0600) != 0) {
     fail("giving it the key");
   }
   const CommandResult opened =
@@ -340,7 +337,7 @@ bool Appliance::unlock(const std::string& device, const std::string& key, const 
 
 void Appliance::shutdown() {
   refuse_to_go_on();
-  if (guestfs_shutdown(handle_.get()) != 0) fail("shutting it down");
+  if (guestfs().shutdown(handle_.get()) != 0) fail("shutting it down");
   refuse_to_go_on();
   handle_.reset();
 }

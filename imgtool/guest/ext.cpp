@@ -141,8 +141,8 @@ void shrink_ext(ApplianceContext& context, VolumePlan& volume) {
         fmt::format("resize2fs -f {} {}", shell_word(volume.device), volume.new_size / block_size));
     if (done.code == 0) break;
     if (attempt == most_ext_tries || !ext_fault(context.shell, volume).empty()) {
-      throw trouble(fmt::format("shrinking {}: {}; a larger --slack may help, or --keep {}",
-                                title(volume), done.complaint(), volume.partition));
+      throw failed_step(fmt::format("shrinking {}: {}; a larger --slack may help, or --keep {}",
+                                    title(volume), done.complaint(), volume.partition));
     }
     volume.new_size = io::align_up(volume.new_size + volume.new_size / 50, io::MiB);
     if (volume.new_size >= volume.size) {
@@ -155,7 +155,7 @@ void shrink_ext(ApplianceContext& context, VolumePlan& volume) {
 
 void check_ext(ApplianceContext& context, const VolumePlan& volume) {
   if (const std::string fault = ext_fault(context.shell, volume); !fault.empty()) {
-    throw trouble(fmt::format("{} is damaged now: {}", title(volume), fault));
+    throw failed_step(fmt::format("{} is damaged now: {}", title(volume), fault));
   }
 }
 

@@ -25,9 +25,9 @@ void drop_hibernated_system(ApplianceContext& context, VolumePlan& volume) {
                                  device));
   identify(context.shell, volume);
   if (volume.type != "swap") {
-    throw trouble(title(volume) +
-                  " holds a hibernated system of an unknown kind; start that "
-                  "system and shut it down");
+    throw failed_step(title(volume) +
+                      " holds a hibernated system of an unknown kind; start that "
+                      "system and shut it down");
   }
   volume.notes.emplace_back("The hibernated system's memory is dropped: it starts anew.");
 }

@@ -70,8 +70,8 @@ void shrink_ntfs(ApplianceContext& context, VolumePlan& volume) {
   }
   const auto done = context.shell.run(ntfsresize(fmt::format("-f -s {}", volume.new_size), volume));
   if (done.code != 0) {
-    throw trouble(fmt::format("shrinking {}: {}; a larger --slack may help, or --keep {}",
-                              title(volume), done.complaint(), volume.partition));
+    throw failed_step(fmt::format("shrinking {}: {}; a larger --slack may help, or --keep {}",
+                                  title(volume), done.complaint(), volume.partition));
   }
 }
 

@@ -152,6 +152,8 @@ std::string to_text(const Plan& plan, std::optional<std::size_t> width) {
       terminal_text(fmt::format("{}: {} to {}", plan.source, human_size(plan.old_size),
                                 human_size(plan.new_size))) +
       '\n';
+  text +=
+      terminal_text(fmt::format("engine: {}, because {}", plan.engine, plan.engine_because)) + '\n';
   Table table({{.title = "  "},
                {.title = "type"},
                {.title = "label", .cut = Column::Cut::back, .least = 8, .leaves = 1},
@@ -171,6 +173,8 @@ Json to_json(const Plan& plan) {
   document["source"] = plan.source;
   document["size"] = plan.old_size;
   document["new-size"] = plan.new_size;
+  document["engine"] = plan.engine;
+  document["engine-because"] = plan.engine_because;
   document["volumes"] = Json::array();
   for (const VolumePlan& volume : plan.volumes) {
     document["volumes"].push_back(describe_volume(plan, volume, true));

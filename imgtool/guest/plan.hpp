@@ -23,6 +23,7 @@ struct Plan {
   std::vector<formats::partitions::Placement> placements;
   std::vector<io::ByteRange> left_out;  // in no partition, holds something, does not come along
   std::vector<std::string> notes;
+  std::string engine, engine_because;  // who works on it, and why: a clause
 
   [[nodiscard]] const formats::partitions::Placement* placement_of(unsigned partition) const;
 };

@@ -34,7 +34,7 @@ std::string short_line(std::string_view line) {
 
 std::string Shell::must(std::string_view doing, const std::string& command) {
   CommandResult result = run(command);
-  if (result.code != 0) throw trouble(fmt::format("{}: {}", doing, result.complaint()));
+  if (result.code != 0) throw failed_step(fmt::format("{}: {}", doing, result.complaint()));
   return std::move(result.out);
 }
 
@@ -47,7 +47,7 @@ std::uint64_t number_after(std::string_view text, std::string_view label) {
     const auto end = std::from_chars(rest.data(), rest.data() + rest.size(), number);
     if (end.ec == std::errc()) return number;
   }
-  throw trouble(fmt::format("a program did not tell its '{}'", label));
+  throw failed_step(fmt::format("a program did not tell its '{}'", label));
 }
 
 }  // namespace imgtool::guest

@@ -1,6 +1,7 @@
 // Commands in the appliance, as the tools for file systems use them.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -8,6 +9,12 @@
 #include "imgtool/terminal/shell_word.hpp"
 
 namespace imgtool::guest {
+
+// Bytes of a command's output that are kept: more than is ever read, less than libguestfs carries.
+inline constexpr std::size_t most_output = std::size_t{1} << 20;
+
+// Code of a line of sh whose program is not there.
+inline constexpr int program_not_found = 127;
 
 struct CommandResult {
   int code = 0;

@@ -69,8 +69,15 @@ void describe_common(CommandLine& line, ShrinkCommandOptions& o) {
   line.option("verify",
               choice_into(shrink.verify, {{"full", guest::VerifyChoice::full},
                                           {"quick", guest::VerifyChoice::quick}}),
-              "full: checkers of file systems read the new image before it gets its name, in a "
-              "second appliance; quick: only tables and sizes are looked at");
+              "full: checkers of file systems read the new image before it gets its name; quick: "
+              "only tables and sizes are looked at");
+  line.option("engine",
+              choice_into(shrink.engine, {{"auto", guest::EngineChoice::automatic},
+                                          {"direct", guest::EngineChoice::direct},
+                                          {"appliance", guest::EngineChoice::appliance}}),
+              "direct: the file systems' own programs, each locked up with what it works on; "
+              "appliance: in a virtual machine, which all can be worked on in; auto (default): "
+              "direct where ext and NTFS are all that has to be worked on");
   line.option("work-dir", text_into(shrink.work_folder, "DIR"),
               "where the overlay goes, which holds what is changed (default: beside DST)");
   line.option("fixed-appliance", text_into(shrink.fixed_appliance, "DIR"),
@@ -136,6 +143,7 @@ void report_result(const ShrinkJob& job, const ShrinkOptions& o, double seconds,
 
 int run_job(const CommandLine& line, ShrinkCommandOptions& o) {
   understand(o);
+  o.shrink.open.page_cache = formats::PageCache::used_if_warm;
   const bool json = line.common().json;
   const auto begin = std::chrono::steady_clock::now();
   const auto ring = make_ring(o.job, 64);
@@ -169,8 +177,9 @@ int run_shrink(const Arguments& arguments) {
   CommandLine line(
       "shrink",
       "Makes a smaller disk of SRC: file systems, partitions and the disk itself, in a new image. "
-      "The file systems are worked on by their own tools in a small virtual machine (libguestfs), "
-      "in an overlay; SRC is only read. Numbers, GUIDs, labels and boot code stay.");
+      "The file systems are worked on by their own tools, each locked up with what it works on, or "
+      "in a small virtual machine (libguestfs), in an overlay; SRC is only read. Numbers, GUIDs, "
+      "labels and boot code stay.");
   describe_common(line, o);
   line.option("slack", size_into(o.shrink.slack),
               "room to leave in each file system above its minimum (default: 5 %, at least 64M; "
@@ -194,8 +203,8 @@ int run_sparsify(const Arguments& arguments) {
       "sparsify",
       "Makes an image of the same disk without the free space of its file systems, also where "
       "convert --drop-free cannot tell what is free: in LUKS with its key, in what snapshots of "
-      "thin LVM share, in btrfs on several partitions. They are trimmed in a small virtual machine "
-      "(libguestfs), in an overlay; SRC is only read.");
+      "thin LVM share, in btrfs on several partitions. These are trimmed in a small virtual "
+      "machine (libguestfs), in an overlay; SRC is only read.");
   describe_common(line, o);
   line.example("imgtool sparsify --plan golden.img", "what is in it");
   line.example("imgtool sparsify -c --key 3:passphrase golden.img thin.qcow2",

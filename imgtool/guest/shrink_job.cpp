@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include "formats/disks/filesystems/ntfs.hpp"
 #include "formats/disks/free_space.hpp"
 #include "formats/images/qcow2/writer.hpp"
 #include "imgtool/guest/host_findings.hpp"
@@ -30,6 +31,7 @@ using formats::Format;
 constexpr std::uint64_t spare_room = 64 * io::MiB;
 constexpr const char* overlay_name = "overlay.qcow2";
 constexpr const char* scratch_name = "scratch.qcow2";
+constexpr const char* direct_name = "scratch.raw";
 
 std::string folder_of(const std::string& path) {
   const auto folder = std::filesystem::path(path).parent_path();
@@ -43,7 +45,8 @@ ShrinkJob::ShrinkJob(io::Ring& ring, ShrinkOptions& options, Steps& steps)
       options_(options),
       steps_(steps),
       workers_(options.threads),
-      source_(ring, options) {
+      source_(ring, options),
+      box_(ring, stop_flag()) {
   if (!options_.output.empty()) check_target();
   if (!options_.plan_only) refuse_output();
   plan_.source = options_.source;
@@ -109,10 +112,26 @@ ApplianceOptions ShrinkJob::appliance_options() const {
   return {options_.fixed_appliance, folder_->path(), options_.keys.empty() ? 0 : memory_for_keys};
 }
 
-void ShrinkJob::launch() {
+void ShrinkJob::make_folder() {
   folder_ = std::make_unique<WorkFolder>(options_.work_folder.value_or(
       options_.output.empty() ? std::filesystem::temp_directory_path().string()
                               : folder_of(options_.output)));
+}
+
+void ShrinkJob::use(const EngineUse& engine) {
+  is_direct_ = engine.direct;
+  plan_.engine = engine.direct ? "direct" : "appliance";
+  plan_.engine_because = engine.because;
+}
+
+void ShrinkJob::prepare_direct_work() {
+  make_folder();
+  direct_ = std::make_unique<DirectWork>(ring_, source_.source(), folder_->file(direct_name), box_);
+  direct_->show(plan_.volumes, source_.layout());
+}
+
+void ShrinkJob::launch() {
+  make_folder();
   std::vector<Drive> drives;
   make_qcow2(folder_->file(overlay_name), true);
   drives.push_back({folder_->file(overlay_name), "qcow2", false, source_.layout().sector_size});
@@ -121,7 +140,7 @@ void ShrinkJob::launch() {
     make_qcow2(folder_->file(scratch_name), false);
     drives.push_back({folder_->file(scratch_name), "qcow2"});
   }
-  steps_.begin("launching the appliance");
+  steps_.begin("launching the appliance (" + plan_.engine_because + ")");
   appliance_ = std::make_unique<Appliance>(drives, appliance_options(), stop_flag());
   if (!appliance_->note().empty()) steps_.say(appliance_->note());
 }
@@ -131,10 +150,22 @@ ApplianceContext ShrinkJob::testbed(Appliance& appliance) {
   for (VolumePlan& volume : plan_.volumes) {
     volume.device = volume.partition == 0 ? disk : fmt::format("{}{}", disk, volume.partition);
   }
-  ApplianceContext context{appliance, options_,
-                           [this](const std::string& step) { steps_.begin(step); }, &appliance};
-  context.needs_replay = [this](const formats::VolumeId& id) { return source_.needs_replay(id); };
+  ApplianceContext context = testbed(static_cast<Shell&>(appliance));
+  context.appliance = &appliance;
   if (has_scratch_) context.scratch_device = appliance.device_of(1);
+  return context;
+}
+
+ApplianceContext ShrinkJob::testbed() {
+  if (!is_direct_) return testbed(*appliance_);
+  for (VolumePlan& volume : plan_.volumes) volume.device = view_of(volume.partition);
+  return testbed(direct_->shell());
+}
+
+ApplianceContext ShrinkJob::testbed(Shell& shell) {
+  ApplianceContext context{shell, options_,
+                           [this](const std::string& step) { steps_.begin(step); }};
+  context.needs_replay = [this](const formats::VolumeId& id) { return source_.needs_replay(id); };
   for (const VolumePlan& volume : plan_.volumes) {
     if (options_.keeps(volume.partition)) context.kept.push_back(&volume);
   }
@@ -155,21 +186,52 @@ void ShrinkJob::check_same_sizes() {
   }
 }
 
+template <typename F>
+void ShrinkJob::work_or_start_again(const F& work) {
+  std::optional<ProgramDied> died;
+  try {
+    work();
+  } catch (const ProgramDied& error) {
+    if (options_.engine != EngineChoice::automatic) throw;
+    died = error;
+  }
+  if (!died) return;
+  start_again(*died);
+  work();
+}
+
+void ShrinkJob::start_again(const ProgramDied& died) {
+  steps_.say(fmt::format("note: {}; once more, in the appliance", died.what()));
+  direct_.reset();
+  folder_.reset();
+  use({false, died.what()});
+  plan_.volumes = source_.volumes();
+}
+
 void ShrinkJob::look() {
-  launch();
-  ApplianceContext context = testbed(*appliance_);
-  check_same_sizes();
+  use(choose_engine(source_, plan_.volumes, options_, box_));
+  work_or_start_again([this] { measure_all(); });
+  update_plan(source_.source());
+  refuse_by_strictness();
+}
+
+void ShrinkJob::measure_all() {
+  if (is_direct_) {
+    prepare_direct_work();
+  } else {
+    launch();
+  }
+  ApplianceContext context = testbed();
+  if (!is_direct_) check_same_sizes();
   for (VolumePlan& volume : plan_.volumes) {
     measure(context, volume);
     for_each_volume(volume, [this](VolumePlan& one) {
       const auto used = one.id ? source_.used_in(*one.id) : std::nullopt;
       if (!one.used) one.used = used;
       one.mapped = one.mapped || used.has_value();
-      one.trim = may_be_trimmed(one, options_);
+      one.trim = !is_direct_ && may_be_trimmed(one, options_);
     });
   }
-  update_plan(source_.source());
-  refuse_by_strictness();
 }
 
 void ShrinkJob::update_plan(io::Source& disk) {
@@ -229,34 +291,45 @@ void ShrinkJob::check_room() {
 void ShrinkJob::work() {
   (void)plan_output(options_.target, options_.output, plan_.new_size);
   check_room();
-  ApplianceContext context = testbed(*appliance_);
-  for (VolumePlan& volume : plan_.volumes) change(context, volume);
-  for (const VolumePlan& volume : plan_.volumes) trim(context, volume);
-  for (const VolumePlan& volume : plan_.volumes) check(context, volume);
-  steps_.begin("shutting the appliance down");
-  appliance_->shutdown();
-  appliance_.reset();
-  has_scratch_ = false;
+  work_or_start_again([this] {
+    if (!is_direct_ && !appliance_) measure_all();  // from the start again
+    ApplianceContext context = testbed();
+    for (VolumePlan& volume : plan_.volumes) change(context, volume);
+    for (const VolumePlan& volume : plan_.volumes) trim(context, volume);
+    for (const VolumePlan& volume : plan_.volumes) check(context, volume);
+  });
+  if (appliance_) {
+    steps_.begin("shutting the appliance down");
+    appliance_->shutdown();
+    appliance_.reset();
+    has_scratch_ = false;
+  }
   source_.check_unchanged();
   open_result();
   steps_.finish();
 }
 
 void ShrinkJob::open_result() {
-  formats::OpenOptions open;
-  open.format = Format::qcow2;
-  open.follow_references = true;  // it names our own source
-  open.workers = &workers_;
-  open.stop = &stop_flag();
-  overlay_ = formats::open_image(ring_, folder_->file(overlay_name), open);
-  io::Source* disk = overlay_.get();
+  io::Source* disk = nullptr;
+  if (is_direct_) {
+    disk = &direct_->disk();
+  } else {
+    formats::OpenOptions open;
+    open.format = Format::qcow2;
+    open.page_cache = options_.open.page_cache;
+    open.follow_references = true;  // it names our own source
+    open.workers = &workers_;
+    open.stop = &stop_flag();
+    overlay_ = formats::open_image(ring_, folder_->file(overlay_name), open);
+    disk = overlay_.get();
+  }
   if (options_.change_sizes) {
-    formats::DiskView view(ring_, *overlay_);
+    formats::DiskView view(ring_, *disk);
     auto relayout = lay_out(view, source_, plan_.volumes, true);
     plan_.new_size = relayout.disk_size;
     plan_.placements = relayout.placements;
     plan_.left_out = relayout.left_out;
-    relaid_ = formats::partitions::relaid_source(*overlay_, std::move(relayout));
+    relaid_ = formats::partitions::relaid_source(*disk, std::move(relayout));
     disk = relaid_.get();
   }
   find_free_space(*disk);
@@ -282,7 +355,8 @@ std::vector<io::ByteRange> ShrinkJob::kept_ranges() const {
 
 // What the host's maps know to be free does not come along, except in partitions that are kept.
 void ShrinkJob::find_free_space(io::Source& disk) {
-  formats::DiskView view(ring_, disk);
+  io::OverlaySource as_if_clean(disk, without_dirty_marks(disk), disk.size().value());
+  formats::DiskView view(ring_, as_if_clean);
   const formats::FreeSpace found =
       formats::find_free_space(view, {.trust_maps = options_.trust_maps,
                                       .look_inside = false,
@@ -297,8 +371,34 @@ void ShrinkJob::find_free_space(io::Source& disk) {
     if (!is_kept) free.push_back(range);
   }
   result_ = std::make_unique<io::ZeroRanges>(
-      disk, std::move(free),
-      io::align_up(overlay_->cluster_size(), std::uint64_t{io::buffer_alignment}));
+      disk, std::move(free), io::align_up(cluster_size(), std::uint64_t{io::buffer_alignment}));
+}
+
+std::uint64_t ShrinkJob::cluster_size() const {
+  return is_direct_ ? std::max(direct_->granule(), source_.cluster_size())
+                    : overlay_->cluster_size();
+}
+
+// ntfsresize marks what it has made smaller for chkdsk, and a map of such a volume is not believed.
+// It was clean before, so the mark says nothing else; where the appliance does it, it trims
+// instead.
+std::vector<io::Patch> ShrinkJob::without_dirty_marks(io::Source& disk) {
+  std::vector<io::Patch> patches;
+  if (!is_direct_) return patches;
+  formats::DiskView view(ring_, disk);
+  for (const VolumePlan& volume : plan_.volumes) {
+    if (volume.type != "ntfs" || !volume.changes()) continue;
+    const auto* place = plan_.placement_of(volume.partition);
+    const io::ByteRange range = place != nullptr
+                                    ? io::ByteRange{place->new_start, place->new_length}
+                                    : io::ByteRange{0, disk.size().value()};
+    formats::DiskView part = view.part(range);
+    if (auto patch = formats::filesystems::without_dirty_mark(part)) {
+      patch->offset += range.offset;
+      patches.push_back(std::move(*patch));
+    }
+  }
+  return patches;
 }
 
 void ShrinkJob::open_output() {
@@ -315,7 +415,7 @@ void ShrinkJob::write(io::CopyObserver& observer) {
   if (!warning.empty()) steps_.say(warning);
   TuningOptions tuning;
   tuning.rate = options_.rate;
-  io::CopyOptions copy_options = choose_copy_options(tuning, {}, {}, overlay_->cluster_size());
+  io::CopyOptions copy_options = choose_copy_options(tuning, {}, {}, cluster_size());
   std::vector<io::CopyTarget> copies(1);
   try {
     output_->start();

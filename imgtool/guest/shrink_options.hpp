@@ -13,6 +13,8 @@
 namespace imgtool::guest {
 
 enum class XfsChoice : std::uint8_t { keep, recreate };
+// Who works on the file systems; see engine.hpp.
+enum class EngineChoice : std::uint8_t { automatic, direct, appliance };
 enum class VerifyChoice : std::uint8_t { full, quick };
 
 struct ShrinkOptions {
@@ -34,6 +36,7 @@ struct ShrinkOptions {
   bool drop_swap_content = false;
   bool trust_maps = false;  // the host's look at free space asks no files
   VerifyChoice verify = VerifyChoice::full;
+  EngineChoice engine = EngineChoice::automatic;
   std::optional<std::string> work_folder;
   std::vector<KeyFile> keys;
   std::optional<std::string> fixed_appliance;

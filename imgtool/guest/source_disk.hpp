@@ -26,6 +26,8 @@ class SourceDisk {
   [[nodiscard]] const std::string& path() const { return options_.source; }
   [[nodiscard]] std::string absolute_path() const;
   [[nodiscard]] formats::Format format() const { return source_.image()->format(); }
+  // See formats::Image.
+  [[nodiscard]] std::uint64_t cluster_size() const { return source_.cluster_size(); }
   [[nodiscard]] std::uint64_t size() const { return source_.image()->size().value(); }
   [[nodiscard]] const formats::partitions::Layout& layout() const { return free_.layout; }
   [[nodiscard]] const formats::FreeSpace& free_space() const { return free_; }

@@ -1,5 +1,5 @@
 // What was written is looked at before it gets its name: by the host, which reads the tables and
-// the superblocks, and in a second appliance, where the file systems' own checkers read it.
+// the superblocks, and by the file systems' own checkers, in boxes or in a second appliance.
 #include <algorithm>
 
 #include <fmt/format.h>
@@ -32,7 +32,7 @@ bool same_but_for_its_place(const Partition& a, const Partition& b) {
 void ShrinkJob::verify() {
   steps_.begin("verifying what was written");
   verify_on_host();
-  if (options_.verify == VerifyChoice::full) verify_in_appliance();
+  if (options_.verify == VerifyChoice::full) verify_by_programs();
   steps_.finish();
   output_->publish(result_->size().value());
 }
@@ -73,10 +73,7 @@ void ShrinkJob::verify_table(const Layout& layout) const {
 
 void ShrinkJob::verify_sizes(formats::DiskView& view, const Layout& layout) {
   for (const VolumePlan& volume : plan_.volumes) {
-    io::ByteRange range{0, view.size()};
-    for (const Partition& partition : layout.partitions) {
-      if (partition.number == volume.partition) range = partition.range;
-    }
+    const io::ByteRange range = range_of(layout, volume.partition, view.size());
     // What was kept whole may be broken in ways of its own, as before.
     if (!volume.changes() && !volume.mapped) continue;
     formats::DiskView part = view.part(range);
@@ -86,6 +83,34 @@ void ShrinkJob::verify_sizes(formats::DiskView& view, const Layout& layout) {
                                          volume.name, range.length, *claimed));
     }
   }
+}
+
+void ShrinkJob::verify_by_programs() {
+  if (!is_direct_) return verify_in_appliance();
+  try {
+    verify_in_boxes();
+  } catch (const ProgramDied& died) {
+    if (options_.engine != EngineChoice::automatic) throw;
+    steps_.say(fmt::format("note: {}; once more, in the appliance", died.what()));
+    verify_in_appliance();
+  }
+}
+
+void ShrinkJob::verify_in_boxes() {
+  formats::OpenOptions open;
+  open.format = written_.format;
+  open.workers = &workers_;
+  open.stop = &stop_flag();
+  const auto image = formats::open_image(ring_, output_->file()->path(), open);
+  formats::DiskView view(ring_, *image);
+  const Layout layout = formats::partitions::read_layout(view);
+  DirectShell shell(box_);
+  for (const VolumePlan& volume : plan_.volumes) {
+    const io::ByteRange range = range_of(layout, volume.partition, view.size());
+    shell.show(view_of(volume.partition), {image.get(), nullptr, range});
+  }
+  ApplianceContext context = testbed(shell);
+  for (const VolumePlan& volume : plan_.volumes) check(context, volume);
 }
 
 void ShrinkJob::verify_in_appliance() {

@@ -112,6 +112,7 @@ class Hashed(TestCase):
             before = hashlib.sha256(file.read(length)).hexdigest()
         out = self.path("out.img")
         result = self.imgtool_ok("sparsify", "--verify=quick", "--json", dirty, out)
+        self.assertEqual(result.json["engine"], "direct", "nothing is worked on")
         volume = result.json["volumes"][0]
         self.assertEqual(volume["action"], "keep")
         self.assertIn("hashes", volume["kept-because"])

@@ -39,7 +39,7 @@ class Kvm(TestCase):
         script.write_text(QEMU.format(begin=begin))
         script.chmod(0o755)
         env = {**os.environ, "LIBGUESTFS_HV": str(script), "LIBGUESTFS_BACKEND_SETTINGS": ""}
-        result = self.imgtool_ok("shrink", "--plan", disk.path, env=env, timeout=600)
+        result = self.imgtool_ok("shrink", "--plan", "--engine=appliance", disk.path, env=env, timeout=600)
         self.assertIn("ext4", result.out)
         return result.err
 

@@ -162,7 +162,8 @@ class Refusal(TestCase):
         empty = self.path("empty")
         empty.mkdir()
         out = self.path("out.img")
-        result = self.imgtool("shrink", "--fixed-appliance", empty, self.ext4(), out)
+        result = self.imgtool("shrink", "--engine=appliance", "--fixed-appliance", empty, self.ext4(),
+                              out)
         self.assertEqual(result.code, 1, result)
         self.assertIn("--fixed-appliance", result.err)
         self.assertIn("libguestfs", result.err)

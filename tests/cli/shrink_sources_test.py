@@ -4,11 +4,13 @@ import os
 import re
 import struct
 
-from guest_testing import GuestDisk, requires_appliance
+from guest_testing import (APPLIANCE, DIRECT, GuestDisk, requires_appliance,
+                           requires_direct)
 from imgtool_testing import KiB, MiB, TestCase, check, main, requires, run
 
 
 @requires_appliance
+@requires_direct
 @requires("qemu-img", "mkfs.ext4", "dumpe2fs")
 class Sources(TestCase):
     def test_a_name_in_a_linked_image_is_looked_for_beside_the_link(self):
@@ -20,19 +22,22 @@ class Sources(TestCase):
         check("qemu-img", "create", "-q", "-f", "qcow2", "-b", "base.img", "-F", "raw",
               there / "vm.qcow2")
         os.symlink("../there/vm.qcow2", here / "vm.qcow2")
-        out = self.path("out.img")
-        self.imgtool_ok("sparsify", "--verify=quick", "--follow-references", here / "vm.qcow2", out,
-                        timeout=300)
-        check("qemu-img", "compare", "-q", here / "vm.qcow2", out)
+        for engine in (DIRECT, APPLIANCE):
+            out = self.path("out.img")
+            self.imgtool_ok("sparsify", "--verify=quick", "--force", f"--engine={engine}",
+                            "--follow-references", here / "vm.qcow2", out, timeout=300)
+            check("qemu-img", "compare", "-q", here / "vm.qcow2", out)
 
     def test_damage_that_takes_megabytes_to_tell(self):
         path = self.zero_image(1300 * MiB)
         check("mke2fs", "-q", "-F", "-t", "ext2", "-b", KiB, "-N", 2000, path)
         self.mark_every_other_block(path)
         self.assertGreater(len(run(["e2fsck", "-fn", path]).out), 4 * MiB)
-        result = self.imgtool("shrink", "--plan", "--progress=none", path, timeout=300)
-        self.assert_refused(result, "is damaged", "--keep 0")
-        self.assertLess(len(result.err), KiB)
+        for engine in (DIRECT, APPLIANCE):
+            result = self.imgtool("shrink", "--plan", "--progress=none", f"--engine={engine}", path,
+                                  timeout=300)
+            self.assert_refused(result, "is damaged", "--keep 0")
+            self.assertLess(len(result.err), KiB)
 
     def mark_every_other_block(self, path):
         """As in use, in the bitmaps of an ext2 with blocks of 1 KiB; all counts agree with that."""

@@ -25,6 +25,10 @@ from imgtool_testing import MiB, check, requires, run, unmount, wait_until
 os.environ.setdefault("LIBGUESTFS_BACKEND_SETTINGS", "force_tcg")
 
 requires_appliance = requires("qemu-system-x86_64", "qemu-img", "supermin")
+# What the direct engine works with. An appliance takes half a minute, this one a second: what does
+# not depend on the engine is tested with this one, each kind of disk at least once with both.
+requires_direct = requires("e2fsck", "resize2fs", "ntfsresize")
+APPLIANCE, DIRECT = "appliance", "direct"
 
 
 class GuestDisk:

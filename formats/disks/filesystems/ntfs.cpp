@@ -28,8 +28,12 @@ constexpr std::uint64_t bitmap = 6;
 constexpr std::uint64_t count = 16;
 }  // namespace system_file
 
+constexpr unsigned dirty = 1;               // of $Volume's flags
+constexpr std::size_t flags_in_value = 10;  // of $VOLUME_INFORMATION
+constexpr std::size_t flags_bytes = 2;
+
 void check_flags(unsigned flags) {
-  constexpr unsigned dirty = 1, being_checked = 0x4000, changed_by_check = 0x8000;
+  constexpr unsigned being_checked = 0x4000, changed_by_check = 0x8000;
   constexpr unsigned resize_log = 2, upgrade = 4, repair_ids = 0x20;
   if ((flags & (dirty | being_checked | changed_by_check)) != 0) {
     throw Doubt(Reason::in_use,
@@ -55,7 +59,7 @@ std::string read_volume(Mft& mft) {
     throw Doubt(Reason::unsupported,
                 fmt::format("NTFS of the unknown version {}.{}", major, minor));
   }
-  check_flags(load_little_endian<std::uint16_t>(information->value, 10));
+  check_flags(load_little_endian<std::uint16_t>(information->value, flags_in_value));
   const ntfs::Attribute* name = record.find(AttributeType::volume_name);
   return name == nullptr ? "" : utf8_from_utf16(name->value);
 }
@@ -108,7 +112,36 @@ void examine(DiskView& volume, const Geometry& geometry, MapCheck check, FileSys
   found.free = std::move(free).take();
 }
 
+std::optional<io::Patch> find_dirty_mark(DiskView& volume) {
+  const Geometry geometry = ntfs::parse_boot_sector(volume.read(0, ntfs::boot_sector_bytes));
+  Mft mft(volume, geometry);
+  const ntfs::Record record = mft.record(system_file::volume);
+  const ntfs::Attribute* information = record.find(AttributeType::volume_information);
+  if (information == nullptr || information->value.size() < flags_in_value + flags_bytes) {
+    return std::nullopt;
+  }
+  const auto flags = load_little_endian<std::uint16_t>(information->value, flags_in_value);
+  if ((flags & dirty) == 0) return std::nullopt;
+  const std::uint64_t end = system_file::volume * geometry.record_size +
+                            record.place_of(*information) + flags_in_value + flags_bytes;
+  io::Patch patch;
+  patch.offset = mft.data().places(end).back().end() - flags_bytes;
+  patch.bytes = volume.read(patch.offset, flags_bytes);
+  // The end of a stride is held elsewhere; see undo_fixup().
+  if (load_little_endian<std::uint16_t>(patch.bytes, 0) != flags) return std::nullopt;
+  patch.bytes.front() &= ~std::byte{dirty};
+  return patch;
+}
+
 }  // namespace
+
+std::optional<io::Patch> without_dirty_mark(DiskView& volume) {
+  try {
+    return find_dirty_mark(volume);
+  } catch (const Doubt&) {
+    return std::nullopt;
+  }
+}
 
 std::optional<FileSystem> probe_ntfs(DiskView& volume, MapCheck check) {
   if (!volume.holds(0, ntfs::boot_sector_bytes)) return std::nullopt;

@@ -67,6 +67,11 @@ class Record {
   // They point into the record.
   [[nodiscard]] const std::vector<Attribute>& attributes() const { return attributes_; }
 
+  // Where the value of a resident one begins, in bytes from the record's begin.
+  [[nodiscard]] std::size_t place_of(const Attribute& attribute) const {
+    return static_cast<std::size_t>(attribute.value.data() - bytes_.data());
+  }
+
   // The first one like this; null where there is none.
   [[nodiscard]] const Attribute* find(AttributeType type) const;
 
