@@ -16,6 +16,7 @@ struct GuestfsLibrary {
           CALL(set_backend_setting) CALL(set_error_handler) CALL(set_event_callback)             \
               CALL(set_memsize) CALL(set_path) CALL(set_pgroup) CALL(set_smp) CALL(set_tmpdir)   \
                   CALL(shutdown)
+// A name cannot be in parentheses. NOLINTNEXTLINE(bugprone-macro-parentheses)
 #define IMGTOOL_GUESTFS_MEMBER(name) decltype(&guestfs_##name) name = nullptr;
   IMGTOOL_GUESTFS_CALLS(IMGTOOL_GUESTFS_MEMBER)
 #undef IMGTOOL_GUESTFS_MEMBER

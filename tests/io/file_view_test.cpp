@@ -34,7 +34,7 @@ class FileViewTest : public EngineTest {
   }
   void TearDown() override {
     view.reset();
-    for (const std::string& place : places) (void)::umount2(place.c_str(), MNT_DETACH);
+    for (const std::string& one : places) (void)::umount2(one.c_str(), MNT_DETACH);
   }
 
   void show(bool writable) {
