@@ -29,9 +29,9 @@ namespace io {
 [[nodiscard]] FileDescriptor mount_file_view(const std::string& place, bool writable, uid_t user,
                                              gid_t group);
 
-// Makes the kernel ask a view for its length: with the writeback cache it believes itself alone, and
-// that a mount point begins with none. Once after the mount, before programs use it, while another
-// thread or process serves the view. Throws Error.
+// Makes the kernel ask a view for its length: with the writeback cache it believes itself alone,
+// and that a mount point begins with none. Once after the mount, before programs use it, while
+// another thread or process serves the view. Throws Error.
 void learn_length(const std::string& place);
 
 struct ViewContent {

@@ -95,7 +95,8 @@ EngineUse choose_engine(const SourceDisk& source, const std::vector<VolumePlan>&
   const Survey found = survey(source, volumes, options, box);
   if (found.obstacle.empty()) {
     return {true, found.types.empty() ? "no file system is worked on"
-                                      : join(found.types, ", ") + " need no kernel"};
+                                      : fmt::format("what is worked on ({}) needs no kernel",
+                                                    join(found.types, ", "))};
   }
   if (options.engine == EngineChoice::automatic) return {false, found.obstacle};
   throw io::Error::refusal(

@@ -31,10 +31,10 @@ class Direct(TestCase):
 
     def test_the_plan_says_which_engine_and_why(self):
         path = self.ext4()
-        self.assertIn("engine: direct, because ext4", self.imgtool_ok("shrink", "--plan", path).out)
+        self.assertIn("engine: direct, because what", self.imgtool_ok("shrink", "--plan", path).out)
         document = self.imgtool_ok("sparsify", "--plan", "--json", path).json
         self.assertEqual((document["engine"], document["engine-because"]),
-                         ("direct", "ext4 need no kernel"))
+                         ("direct", "what is worked on (ext4) needs no kernel"))
 
     def test_what_it_cannot_do_is_refused(self):
         disk = GuestDisk(self, 200 * MiB)
@@ -108,6 +108,12 @@ class Direct(TestCase):
         self.assertEqual(result.json["volumes"][0]["action"], "shrink")
         check("e2fsck", "-fn", folder / "small.img")
 
+    # How a resize2fs begins that answers -P as the real one does.
+    MINIMUM = """#!/bin/sh
+        test $1 = -P && echo Estimated minimum size of the filesystem: 10000 && exit 0
+        exec 2>/dev/null
+        """
+
     # --- what is done by root in a mount namespace that has other files in it ---
 
     def in_place_of(self, path, content, *args):
@@ -129,9 +135,7 @@ class Direct(TestCase):
     def test_a_program_that_says_all_went_well_and_leaves_damage(self):
         path, out = self.ext4(), self.path("out.img")
         digest = sha256(path)
-        lie = ("#!/bin/sh\nfor word; do view=$word; case $word in -P) minimum=1 ;; /view/*) break ;; esac; done\n"
-               "test -n \"$minimum\" && echo Estimated minimum size of the filesystem: 10000 && exit 0\n"
-               "dd if=/bin/sh of=$view bs=4096 seek=1 count=30 conv=notrunc 2>/dev/null; exit 0\n")
+        lie = self.MINIMUM + "dd if=/bin/sh of=/view/0 bs=4096 seek=1 count=30 conv=notrunc; exit 0"
         for engine in ("direct", "auto"):
             result = run(self.in_place_of("/usr/sbin/resize2fs", lie, "shrink",
                                           f"--engine={engine}", "--progress=none", path, out))
@@ -144,8 +148,7 @@ class Direct(TestCase):
     @requires_root
     def test_a_folder_that_gets_full_ends_the_work(self):
         path, out = self.ext4(), self.path("out.img")
-        more = ("#!/bin/sh\ntest $1 = -P && echo Estimated minimum size of the filesystem: 10000 && exit 0\n"
-                "yes | dd of=/view/0 bs=1M count=300 iflag=fullblock conv=notrunc 2>/dev/null\n")
+        more = self.MINIMUM + "yes | dd of=/view/0 bs=1M count=300 iflag=fullblock conv=notrunc"
         result = run(self.in_place_of("/usr/sbin/resize2fs", more, "shrink", "--progress=none",
                                       "--work-dir", self.tmpfs(150 * MiB), path, out))
         self.assertEqual(result.code, 1, result)
@@ -214,7 +217,8 @@ class FallBack(TestCase):
         killer.start()
         self.addCleanup(killer.join)
         self.addCleanup(ended.set)
-        result = self.imgtool_ok("shrink", "--verify=quick", disk.path, small, "--json", timeout=600)
+        result = self.imgtool_ok("shrink", "--verify=quick", disk.path, small, "--json",
+                                 timeout=600)
         self.assertEqual(result.json["engine"], "appliance")
         self.assertIn("signal 11", result.json["engine-because"])
         self.assertIn("once more, in the appliance", result.err)
