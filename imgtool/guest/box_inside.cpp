@@ -258,8 +258,8 @@ void keep_standard_files_alone() {
   const std::array<const char*, 3> variables = {path.c_str(), "LC_ALL=C", nullptr};
   keep_standard_files_alone();
   restrict_files(writable);
-  set_limits(entry.options);
   restrict_calls();
+  set_limits(entry.options);  // last: what checks our own memory may need more
   ::execve("/bin/sh", const_cast<char**>(words.data()), const_cast<char**>(variables.data()));
   ::_exit(program_not_found);
 }
