@@ -35,6 +35,8 @@ void check_trees(bool holds, std::string_view what) {
 
 // --- reading the trees ---
 
+}  // namespace
+
 ChunkMap read_chunks(DiskView& volume, const Superblock& super,
                      std::vector<std::uint64_t>& blocks_read) {
   const std::vector<Chunk> system_chunks = parse_system_chunks(super);
@@ -54,6 +56,8 @@ ChunkMap read_chunks(DiskView& volume, const Superblock& super,
   }
   return ChunkMap(std::move(chunks));
 }
+
+namespace {
 
 TreeRoot find_root(TreeReader& reader, const Superblock& super, std::uint64_t tree) {
   std::optional<TreeRoot> root;

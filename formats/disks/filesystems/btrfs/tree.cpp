@@ -18,15 +18,14 @@ enum Field : std::size_t {
   at_flags = 56,
   at_generation = 80,
   at_owner = 88,
-  at_count = 96,
   at_level = 100,
 };
-constexpr std::size_t size = 101;
 constexpr std::uint64_t written = 1;  // in the flags
 }  // namespace block_header
 
-constexpr std::size_t item_size = 25;     // key, offset and size of the content
-constexpr std::size_t pointer_size = 33;  // key, address, generation
+using block_layout::header_size;
+using block_layout::item_size;
+using block_layout::pointer_size;
 constexpr unsigned most_levels = 8;
 
 }  // namespace
@@ -81,17 +80,7 @@ void TreeReader::walk_block(const Walk& walk, std::uint64_t address, std::uint64
   walk.check(blocks_.size() <= volume_.size() / super_.node_size, "a loop");
   blocks_.push_back(address);
   const std::vector<std::byte> block = read_block(walk, address, generation, level);
-  const std::uint32_t count = u32(block, block_header::at_count);
-  const std::size_t entry = level == 0 ? item_size : pointer_size;
-  walk.check(
-      count <= (block.size() - block_header::size) / entry && (count > 0 || walk.root.level == 0),
-      "number of items");
-  Key before = lowest;
-  for (std::uint32_t i = 0; i < count; ++i) {
-    const Key key = parse_key(Bytes(block).subspan(block_header::size + i * entry));
-    walk.check((i == 0 ? before <= key : before < key) && key < end, "order of the keys");
-    before = key;
-  }
+  const std::uint32_t count = check_keys(walk, block, level, lowest, end);
   if (level == 0) {
     walk_leaf(walk, block, count);
   } else {
@@ -121,13 +110,42 @@ std::vector<std::byte> TreeReader::read_block(const Walk& walk, std::uint64_t ad
   return block;
 }
 
+std::vector<std::byte> TreeReader::load(const TreeRoot& root, std::uint64_t address,
+                                        std::uint64_t generation, unsigned level) {
+  const Visitor nothing = [](const Key&, Bytes) {};
+  const Key none = highest_key;
+  const Entrance anywhere;
+  const Walk walk{root, none, none, nothing, anywhere};
+  walk.check(level < most_levels, "depth");
+  std::vector<std::byte> block = read_block(walk, address, generation, level);
+  const std::uint32_t count = check_keys(walk, block, level, lowest_key, highest_key);
+  if (level == 0) walk_leaf(walk, block, count);
+  return block;
+}
+
+// How many there are.
+std::uint32_t TreeReader::check_keys(const Walk& walk, Bytes block, unsigned level,
+                                     const Key& lowest, const Key& end) {
+  const std::uint32_t count = u32(block, block_layout::at_count);
+  const std::size_t entry = level == 0 ? item_size : pointer_size;
+  walk.check(count <= (block.size() - header_size) / entry && (count > 0 || walk.root.level == 0),
+             "number of items");
+  Key before = lowest;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const Key key = parse_key(block.subspan(header_size + i * entry));
+    walk.check((i == 0 ? before <= key : before < key) && key < end, "order of the keys");
+    before = key;
+  }
+  return count;
+}
+
 void TreeReader::walk_leaf(const Walk& walk, Bytes block, std::uint32_t count) {
-  const std::size_t items_end = block_header::size + count * item_size;
+  const std::size_t items_end = header_size + count * item_size;
   std::size_t previous = block.size();
   for (std::uint32_t i = 0; i < count; ++i) {
-    const Bytes entry = block.subspan(block_header::size + i * item_size, item_size);
+    const Bytes entry = block.subspan(header_size + i * item_size, item_size);
     const Key key = parse_key(entry);
-    const std::size_t offset = block_header::size + std::size_t{u32(entry, key_size)};
+    const std::size_t offset = header_size + std::size_t{u32(entry, key_size)};
     const std::size_t size = u32(entry, key_size + 4);
     // Contents follow each other from the block's end towards its begin.
     walk.check(offset >= items_end && offset <= previous && size == previous - offset,
@@ -140,7 +158,7 @@ void TreeReader::walk_leaf(const Walk& walk, Bytes block, std::uint32_t count) {
 void TreeReader::walk_node(const Walk& walk, Bytes block, std::uint32_t count, unsigned level,
                            const Key& end) {
   for (std::uint32_t i = 0; i < count; ++i) {
-    const Bytes pointer = block.subspan(block_header::size + i * pointer_size);
+    const Bytes pointer = block.subspan(header_size + i * pointer_size);
     const Key lowest = parse_key(pointer);
     const Key next = i + 1 < count ? parse_key(pointer.subspan(pointer_size)) : end;
     if (next <= walk.first || walk.last < lowest) continue;

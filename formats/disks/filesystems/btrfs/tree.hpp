@@ -23,6 +23,14 @@ struct Key {
 };
 
 inline constexpr std::size_t key_size = 17;
+// How the items of a block, or in its inner ones the pointers, lie in it.
+namespace block_layout {
+inline constexpr std::size_t header_size = 101;
+inline constexpr std::size_t at_count = 96;
+inline constexpr std::size_t item_size = 25;     // key, offset and size of the content
+inline constexpr std::size_t pointer_size = 33;  // key, address, generation
+}  // namespace block_layout
+
 inline constexpr std::uint8_t root_item = 132;
 inline constexpr std::uint8_t extent_item = 168;
 inline constexpr std::uint8_t metadata_item = 169;
@@ -59,6 +67,11 @@ class TreeReader {
   void walk(const TreeRoot& root, const Key& first, const Key& last, const Visitor& visitor,
             const Entrance& entrance = {});
 
+  // One block, with every check that walk() makes of it alone: its keys ascend, its items lie in
+  // it.
+  [[nodiscard]] std::vector<std::byte> load(const TreeRoot& root, std::uint64_t address,
+                                            std::uint64_t generation, unsigned level);
+
   // The addresses of all blocks that were read.
   [[nodiscard]] const std::vector<std::uint64_t>& blocks() const { return blocks_; }
 
@@ -66,7 +79,9 @@ class TreeReader {
   struct Walk;
   void walk_block(const Walk& walk, std::uint64_t address, std::uint64_t generation, unsigned level,
                   const Key& lowest, const Key& end);
-  void walk_leaf(const Walk& walk, std::span<const std::byte> block, std::uint32_t count);
+  static std::uint32_t check_keys(const Walk& walk, std::span<const std::byte> block,
+                                  unsigned level, const Key& lowest, const Key& end);
+  static void walk_leaf(const Walk& walk, std::span<const std::byte> block, std::uint32_t count);
   void walk_node(const Walk& walk, std::span<const std::byte> block, std::uint32_t count,
                  unsigned level, const Key& end);
   [[nodiscard]] std::vector<std::byte> read_block(const Walk& walk, std::uint64_t address,

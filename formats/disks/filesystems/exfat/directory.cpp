@@ -75,6 +75,8 @@ std::optional<EntrySet> DirectoryReader::next() {
 bool DirectoryReader::append_entry(EntrySet& set) {
   if (at_ == buffer_.size() && !fill()) return false;
   const std::span<const std::byte> entry = std::span(buffer_).subspan(at_, entry_bytes);
+  if (set.empty()) places_ = {buffer_place_ + at_, 0};
+  if (set.size() == entry_bytes) places_[1] = buffer_place_ + at_;
   set.insert(set.end(), entry.begin(), entry.end());
   at_ += entry_bytes;
   return true;
@@ -86,7 +88,8 @@ bool DirectoryReader::fill() {
   const ClusterRun& run = runs_[run_];
   const std::uint64_t length = std::uint64_t{run.count} * volume_.cluster_size;
   const std::uint64_t size = std::min(piece, length - in_run_);
-  buffer_ = view_.read(volume_.offset_of(run.first) + in_run_, size);
+  buffer_place_ = volume_.offset_of(run.first) + in_run_;
+  buffer_ = view_.read(buffer_place_, size);
   at_ = 0;
   in_run_ += size;
   if (in_run_ == length) {

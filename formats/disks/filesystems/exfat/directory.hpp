@@ -1,6 +1,7 @@
 // The entries of an exFAT directory, in order.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -44,6 +45,9 @@ class DirectoryReader {
 
   // The next one that is in use; nothing at the end. Throws Doubt for what cannot be one.
   [[nodiscard]] std::optional<EntrySet> next();
+  // Where in the volume the first two entries lie of what next() gave; the second is 0 where there
+  // is only one.
+  [[nodiscard]] const std::array<std::uint64_t, 2>& places() const { return places_; }
 
  private:
   // The bytes of the next entry; false at the end.
@@ -56,7 +60,9 @@ class DirectoryReader {
   std::size_t run_ = 0;
   std::uint64_t in_run_ = 0;  // bytes
   std::vector<std::byte> buffer_;
+  std::uint64_t buffer_place_ = 0;  // in the volume
   std::size_t at_ = 0;
+  std::array<std::uint64_t, 2> places_{};
 };
 
 }  // namespace formats::filesystems::exfat

@@ -41,7 +41,7 @@ void check_checksum(DiskView& view, std::uint32_t sector_size) {
   }
 }
 
-void check_state(std::span<const std::byte> sector) {
+void check_version(std::span<const std::byte> sector) {
   const auto revision = load_little_endian<std::uint16_t>(sector, 104);
   const auto flags = load_little_endian<std::uint16_t>(sector, 106);
   const auto tables = std::to_integer<unsigned>(sector[110]);
@@ -53,6 +53,10 @@ void check_state(std::span<const std::byte> sector) {
     throw Doubt(Reason::unsupported,
                 "has two allocation tables (TexFAT), which imgtool does not know");
   }
+}
+
+void check_state(std::span<const std::byte> sector) {
+  const auto flags = load_little_endian<std::uint16_t>(sector, 106);
   if ((flags & 2) != 0) {
     throw Doubt(Reason::in_use, "is in use, or was not unmounted (its dirty mark is set)",
                 remedy_unmount);
@@ -109,11 +113,13 @@ std::uint64_t claimed_size(std::span<const std::byte> sector) {
   return sectors > (std::uint64_t{1} << 62 >> sector_bits) ? 0 : sectors << sector_bits;
 }
 
-Volume read_volume(DiskView& view) {
+Volume read_volume(DiskView& view, StateCheck check) {
   const std::vector<std::byte> sector = view.read(0, 512);
   if (load_little_endian<std::uint16_t>(sector, 510) != 0xaa55) damaged();
   Volume volume = parse(sector);
-  check_state(sector);
+  check_version(sector);
+  if (check == StateCheck::clean) check_state(sector);
+  volume.dirty = (load_little_endian<std::uint16_t>(sector, 106) & 6) != 0;
   check_checksum(view, volume.sector_size);
   return volume;
 }

@@ -26,6 +26,7 @@ struct Volume {
   std::uint64_t first_cluster = 0;  // where cluster 2 lies, in bytes
   io::ByteRange table;              // has an entry for each cluster
   std::string uuid;
+  bool dirty = false;  // in use, not unmounted, or its medium had errors
 
   [[nodiscard]] std::uint64_t offset_of(std::uint32_t cluster) const {
     return first_cluster + std::uint64_t{cluster - 2} * cluster_size;
@@ -42,8 +43,11 @@ struct Volume {
 // What the boot sector claims to be the size of the file system; of any bytes.
 [[nodiscard]] std::uint64_t claimed_size(std::span<const std::byte> sector);
 
+// Whether it matters that it is dirty.
+enum class StateCheck : std::uint8_t { clean, any };
+
 // All of it checked: the table and the clusters lie inside [0, size). Throws Doubt, also where
-// the file system is dirty.
-[[nodiscard]] Volume read_volume(DiskView& view);
+// the file system is dirty, unless that does not matter.
+[[nodiscard]] Volume read_volume(DiskView& view, StateCheck check = StateCheck::clean);
 
 }  // namespace formats::filesystems::exfat

@@ -38,6 +38,8 @@ class Blocks {
   void replace(std::uint64_t block, std::uint64_t copy, bool escaped) {
     replaced_[block] = Copy{copy, escaped};
   }
+  // All blocks read as they are on the disk again.
+  void put_back() { replaced_.clear(); }
   [[nodiscard]] bool is_replaced(std::uint64_t block) const { return replaced_.contains(block); }
   [[nodiscard]] bool any_replaced() const { return !replaced_.empty(); }
 

@@ -34,6 +34,7 @@ constexpr std::uint32_t incompat_known = 0x2 | 0x4 | 0x10 | 0x40 | 0x80 | 0x100 
 constexpr std::uint32_t incompat_of_ext3 = 0x2 | 0x4 | 0x10;
 
 constexpr std::uint32_t ro_compat_sparse_super = 0x1;
+constexpr std::uint32_t ro_compat_huge_files = 0x8;
 constexpr std::uint32_t ro_compat_group_checksums = 0x10;
 constexpr std::uint32_t ro_compat_bigalloc = 0x200;
 constexpr std::uint32_t ro_compat_metadata_checksums = 0x400;
@@ -117,6 +118,7 @@ void read_features(const Fields& fields, Superblock& super) {
   super.metadata_checksums = (fields.ro_compat() & ro_compat_metadata_checksums) != 0;
   super.group_checksums = (fields.ro_compat() & ro_compat_group_checksums) != 0;
   super.multiple_mount_protection = (fields.incompat() & incompat_mmp) != 0;
+  super.huge_files = (fields.ro_compat() & ro_compat_huge_files) != 0;
 }
 
 bool has_wide_counts(const Fields& fields) { return (fields.incompat() & incompat_64bit) != 0; }
@@ -274,11 +276,11 @@ Name name_of(std::span<const std::byte> bytes) {
   return name;
 }
 
-Superblock parse_superblock(std::span<const std::byte> bytes) {
+Superblock parse_superblock(std::span<const std::byte> bytes, StateCheck check) {
   const Fields fields{bytes};
   check_features(fields);
   check_checksum(fields);
-  check_state(fields);
+  if (check == StateCheck::clean) check_state(fields);
   Superblock super;
   read_features(fields, super);
   read_sizes(fields, super);

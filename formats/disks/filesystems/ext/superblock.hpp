@@ -45,6 +45,7 @@ struct Superblock {
   bool metadata_checksums = false;
   bool group_checksums = false;  // of descriptors alone, by crc16
   bool multiple_mount_protection = false;
+  bool huge_files = false;  // inodes may count their blocks in 48 bits, or in whole blocks
 
   [[nodiscard]] std::uint64_t size() const { return blocks * block_size; }
   [[nodiscard]] std::uint32_t groups() const;
@@ -79,7 +80,11 @@ struct Name {
 // What it claims to be the size of the file system, before any check; 0 for nonsense.
 [[nodiscard]] std::uint64_t claimed_size(std::span<const std::byte> bytes);
 [[nodiscard]] Name name_of(std::span<const std::byte> bytes);
+// Whether it matters that it was not unmounted, or that its kernel found errors.
+enum class StateCheck : std::uint8_t { clean, any };
+
 // Throws Doubt.
-[[nodiscard]] Superblock parse_superblock(std::span<const std::byte> bytes);
+[[nodiscard]] Superblock parse_superblock(std::span<const std::byte> bytes,
+                                          StateCheck check = StateCheck::clean);
 
 }  // namespace formats::filesystems::ext

@@ -13,17 +13,6 @@ namespace {
 
 using Bytes = std::span<const std::byte>;
 
-// Offsets in an inode (struct ext4_inode), by the names of its fields.
-enum InodeField : std::size_t {
-  i_mode = 0,
-  i_size_lo = 4,
-  i_links_count = 0x1A,
-  i_flags = 0x20,
-  i_block = 0x28,
-  i_file_acl_lo = 0x68,
-  i_file_acl_high = 0x76,
-};
-constexpr std::uint32_t flag_inline_data = 0x10000000;
 constexpr std::uint32_t last_reserved_inode = 10;  // bad blocks, the journal, room to grow
 
 enum Kind : std::uint16_t { directory = 0x4000, regular = 0x8000, symbolic_link = 0xA000 };

@@ -3,16 +3,12 @@
 #include "formats/bytes/little_endian.hpp"
 #include "formats/disks/filesystems/doubt.hpp"
 #include "formats/disks/filesystems/fat/clusters.hpp"
+#include "formats/disks/filesystems/fat/directory_entry.hpp"
 #include "formats/disks/filesystems/fat/remedy.hpp"
 #include "formats/disks/filesystems/fat/table.hpp"
 
 namespace formats::filesystems::fat {
 namespace {
-
-constexpr std::size_t entry_bytes = 32;
-constexpr std::uint64_t longest_directory = 65536 * entry_bytes;
-
-enum Attribute : unsigned { volume_label = 0x08, directory = 0x10, long_name = 0x0f };
 
 std::string trimmed_label(std::span<const std::byte> entry) {
   std::string label;

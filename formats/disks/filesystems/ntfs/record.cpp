@@ -51,6 +51,10 @@ Record::Record(std::vector<std::byte> bytes, std::uint64_t number)
 
 std::uint16_t Record::sequence() const { return load<std::uint16_t>(bytes_, 16); }
 
+unsigned Record::links() const { return load<std::uint16_t>(bytes_, 18); }
+
+bool Record::is_directory() const { return (load<std::uint16_t>(bytes_, 22) & 2) != 0; }
+
 std::uint64_t Record::base() const { return load<std::uint64_t>(bytes_, 32) & 0x0000ffffffffffff; }
 
 const Attribute* Record::find(AttributeType type) const {
@@ -88,6 +92,15 @@ Attribute Record::parse_attribute(std::span<const std::byte> bytes) const {
   attribute.type = load<std::uint32_t>(bytes, 0);
   attribute.named = bytes[9] != std::byte{0};
   attribute.resident = bytes[8] == std::byte{0};
+  attribute.flags = load<std::uint16_t>(bytes, 12);
+  const std::size_t name_length = std::size_t{2} * std::to_integer<std::size_t>(bytes[9]);
+  const std::size_t name_at = load<std::uint16_t>(bytes, 10);
+  if (attribute.named) {
+    if (name_at > bytes.size() || name_length > bytes.size() - name_at) {
+      damaged("has a name that reaches past its end");
+    }
+    attribute.name = bytes.subspan(name_at, name_length);
+  }
   if (std::to_integer<unsigned>(bytes[8]) > 1) damaged("has an attribute of an unknown form");
   if (attribute.resident) {
     const std::size_t length = load<std::uint32_t>(bytes, 16);
@@ -105,6 +118,7 @@ Attribute Record::parse_attribute(std::span<const std::byte> bytes) const {
   attribute.runs = bytes.subspan(runs);
   attribute.lowest = load<std::uint64_t>(bytes, 16);
   attribute.highest = load<std::uint64_t>(bytes, 24);
+  attribute.compression_bits = load<std::uint16_t>(bytes, 34);
   attribute.allocated = load<std::uint64_t>(bytes, 40);
   attribute.size = load<std::uint64_t>(bytes, 48);
   attribute.initialized = load<std::uint64_t>(bytes, 56);

@@ -13,12 +13,20 @@ namespace formats::filesystems::ntfs {
 inline constexpr std::uint32_t file_magic = 0x454c4946;  // "FILE"
 
 enum class AttributeType : std::uint32_t {
+  standard_information = 0x10,
   attribute_list = 0x20,
   file_name = 0x30,
   volume_name = 0x60,
   volume_information = 0x70,
   data = 0x80,
+  index_root = 0x90,
+  index_allocation = 0xa0,
+  bitmap = 0xb0,
+  reparse_point = 0xc0,
 };
+
+// Bits of Attribute::flags.
+inline constexpr unsigned flag_compressed = 0x00ff, flag_encrypted = 0x4000, flag_sparse = 0x8000;
 
 // In clusters of the attribute, from its first one on; -1 where there is none.
 using Vcn = std::uint64_t;
@@ -27,12 +35,15 @@ struct Attribute {
   std::uint32_t type = 0;
   bool named = false;
   bool resident = true;
+  std::span<const std::byte> name;  // UTF-16
+  unsigned flags = 0;
   std::span<const std::byte> value;  // of a resident one
 
   // The others lie in clusters, a piece of which is told here.
   std::span<const std::byte> runs;
   Vcn lowest = 0;
   Vcn highest = 0;
+  unsigned compression_bits = 0;  // of the clusters that are compressed together; 0: none are
   // Bytes; only in the first piece.
   std::uint64_t allocated = 0;
   std::uint64_t size = 0;
@@ -62,6 +73,8 @@ class Record {
   [[nodiscard]] std::uint64_t number() const { return number_; }
   // Counted up when a record is used for another file.
   [[nodiscard]] std::uint16_t sequence() const;
+  [[nodiscard]] unsigned links() const;
+  [[nodiscard]] bool is_directory() const;
   // The record that this one continues; 0 for none (none continues record 0 but $MFT's own).
   [[nodiscard]] std::uint64_t base() const;
   // They point into the record.

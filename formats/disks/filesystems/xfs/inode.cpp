@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "formats/disks/filesystems/doubt.hpp"
+#include "formats/disks/filesystems/xfs/inode_fields.hpp"
 #include "formats/disks/filesystems/xfs/words.hpp"
 
 namespace formats::filesystems::xfs {
@@ -10,22 +11,6 @@ namespace {
 
 using Bytes = std::span<const std::byte>;
 
-// Offsets in an inode (struct xfs_dinode), by the names of its fields.
-enum InodeField : std::size_t {
-  di_magic = 0,
-  di_mode = 2,
-  di_version = 4,
-  di_format = 5,
-  di_big_nextents = 24,
-  di_nextents = 76,  // or di_big_anextents
-  di_anextents = 80,
-  di_forkoff = 82,  // in units of 8 bytes
-  di_aformat = 83,
-  di_flags = 90,
-  di_flags2 = 120,
-  di_ino = 152,
-  di_uuid = 160,
-};
 constexpr std::uint16_t flag_realtime = 0x1;
 constexpr std::uint64_t flag_large_counts = 0x10;  // XFS_DIFLAG2_NREXT64
 

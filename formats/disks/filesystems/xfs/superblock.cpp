@@ -38,6 +38,7 @@ enum Field : std::size_t {
   sb_agblklog = 124,
   sb_inprogress = 126,
   sb_fdblocks = 144,
+  sb_dirblklog = 192,
   sb_features2 = 200,
   sb_bad_features2 = 204,  // where some kernels put features2 by mistake
   sb_features_ro_compat = 212,
@@ -56,6 +57,7 @@ enum Version : std::uint16_t {
 
 enum Features2 : std::uint32_t {
   lazy_counts = 0x2,
+  file_types_v4 = 0x200,
   // Those with a meaning: lazy counts, attr2, 32-bit project ids, checksums, file types.
   known_features2 = 0x2 | 0x8 | 0x80 | 0x100 | 0x200,
 };
@@ -67,12 +69,13 @@ enum ReadOnlyCompatible : std::uint32_t {
 };
 
 enum Incompatible : std::uint32_t {
+  file_types = 0x1,
   sparse_inodes = 0x2,
   separate_metadata_uuid = 0x4,
   needs_repair = 0x10,
   // File types, sparse inodes, big timestamps, large extent counters, exchange of ranges, parent
   // pointers: none of them changes what the free space trees say.
-  known_incompat = 0x1 | sparse_inodes | separate_metadata_uuid | 0x8 | 0x20 | 0x40 | 0x80,
+  known_incompat = file_types | sparse_inodes | separate_metadata_uuid | 0x8 | 0x20 | 0x40 | 0x80,
 };
 
 constexpr std::uint32_t smallest_ag = 64;  // blocks
@@ -191,7 +194,8 @@ void read_places(Bytes sector, Geometry& geometry) {
         "inode size");
   geometry.inode_size = inode_size;
   geometry.ag_block_bits = ag_block_log;
-  geometry.root_block = plain_block(geometry, u64(sector, sb_rootino) >> inodes_per_block_log,
+  geometry.root_inode = u64(sector, sb_rootino);
+  geometry.root_block = plain_block(geometry, geometry.root_inode >> inodes_per_block_log,
                                     ag_block_log, 1, "place of the root directory");
 }
 
@@ -249,7 +253,13 @@ Geometry read_geometry(DiskView& volume) {
       geometry.metadata_uuid = uuid_at(sector, sb_meta_uuid);
     }
   }
+  geometry.has_file_types = geometry.is_v5 ? (u32(sector, sb_features_incompat) & file_types) != 0
+                                           : (u32(sector, sb_features2) & file_types_v4) != 0;
   read_sizes(sector, geometry, volume.size());
+  const unsigned directory_log = u8(sector, sb_dirblklog);
+  check(directory_log <= 16 && std::uint64_t{geometry.block_size} << directory_log <= 65536,
+        "size of the directories' blocks");
+  geometry.directory_block_size = geometry.block_size << directory_log;
   read_places(sector, geometry);
   return geometry;
 }

@@ -38,6 +38,9 @@ struct Geometry {
   std::uint32_t inode_size = 0;  // bytes
   unsigned ag_block_bits = 0;    // of a block's number in its AG; the AG's number is above them
   std::uint64_t root_block = 0;  // holds the root directory's inode
+  std::uint64_t root_inode = 0;
+  std::uint32_t directory_block_size = 0;  // bytes, at most 64 KiB; a multiple of block_size
+  bool has_file_types = false;             // in the entries of directories
   Uuid uuid{};
   Uuid metadata_uuid{};  // what blocks carry; another one once the user gave a new uuid
 
