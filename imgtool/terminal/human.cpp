@@ -36,6 +36,10 @@ std::string human_size(std::uint64_t bytes) {
                        : fmt::format("{:.0f} {}", value, units[unit]);
 }
 
+std::string number_of(std::uint64_t count, std::string_view thing) {
+  return fmt::format("{} {}{}", count, thing, count == 1 ? "" : "s");
+}
+
 std::string human_rate(double bytes_per_second) {
   return human_size(static_cast<std::uint64_t>(std::fmax(bytes_per_second, 0))) + "/s";
 }

@@ -3,12 +3,16 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace imgtool {
 
 // "0 B", "512 B", "1.5 GiB", "1023 MiB": three significant digits, at most 8 columns
 // (9 from 1000 PiB on).
 std::string human_size(std::uint64_t bytes);
+
+// "1 file", "2 files".
+std::string number_of(std::uint64_t count, std::string_view thing);
 
 // "312 MiB/s".
 std::string human_rate(double bytes_per_second);
