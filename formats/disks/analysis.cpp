@@ -132,6 +132,13 @@ DiskAnalysis analyze(DiskView& disk, const StorageMap& map, const FreeSpaceOptio
   analysis.disk = tally(map, {io::ByteRange{0, disk.size()}});
   analysis.free = tally(map, space.free);
   analysis.free_ranges = std::move(space.free);
+  analysis.discarded = std::move(space.discarded);
+  for (const DiscardedFile& file : analysis.discarded) {
+    const Tally one = tally(map, file.ranges);
+    analysis.swap.size += one.size;
+    analysis.swap.data += one.data;
+    analysis.swap.zeros += one.zeros;
+  }
   analysis.unpartitioned_ranges = outside(analysis.layout, disk.size());
   analysis.unpartitioned = tally(map, analysis.unpartitioned_ranges);
   return analysis;

@@ -56,6 +56,8 @@ struct DiskAnalysis {
   Tally unpartitioned;                     // no partition's: tables, gaps, old boot loaders
   std::vector<io::ByteRange> free_ranges;  // of `free`, ascending; so are those of the other
   std::vector<io::ByteRange> unpartitioned_ranges;
+  std::vector<DiscardedFile> discarded;  // if FreeSpaceOptions::discarded asks for it
+  Tally swap;                            // of those that may go
 };
 
 // `disk` shows all of the image. Throws errors of the source.

@@ -465,6 +465,19 @@ class Search {
   FreeSpace result_;
 };
 
+// What is thrown away is as free as what no file has.
+void call_free(FreeSpace& space) {
+  for (const DiscardedFile& file : space.discarded) {
+    for (Volume& volume : space.volumes) {
+      if (volume.id != file.volume) continue;
+      volume.free.insert(volume.free.end(), file.ranges.begin(), file.ranges.end());
+      volume.free = merged(std::move(volume.free));
+    }
+    space.free.insert(space.free.end(), file.ranges.begin(), file.ranges.end());
+  }
+  space.free = merged(std::move(space.free));
+}
+
 }  // namespace
 
 const Volume* FreeSpace::find(const VolumeId& id) const {
@@ -476,7 +489,11 @@ const Volume* FreeSpace::find(const VolumeId& id) const {
 FreeSpace find_free_space(DiskView& disk, const FreeSpaceOptions& options) {
   assert(disk.begin() == 0);
   Budget budget;
-  return Search(disk, options, {}, budget).run();
+  FreeSpace space = Search(disk, options, {}, budget).run();
+  if (options.discarded == DiscardedContent::kept || options.witnesses_only) return space;
+  space.discarded = find_discarded(disk, space.volumes);
+  if (options.discarded == DiscardedContent::free) call_free(space);
+  return space;
 }
 
 }  // namespace formats

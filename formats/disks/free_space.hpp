@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "formats/disks/discarded.hpp"
 #include "formats/disks/partitions/layout.hpp"
 #include "formats/disks/volume.hpp"
 
@@ -22,6 +23,7 @@ struct FreeSpace {
   std::vector<Volume> volumes;
   std::vector<io::ByteRange> free;       // of all volumes: ascending, disjoint, not touching
   std::vector<io::ByteRange> witnesses;  // of all volumes, likewise
+  std::vector<DiscardedFile> discarded;  // what FreeSpaceOptions::discarded asks for
 
   // Null: there is none.
   [[nodiscard]] const Volume* find(const VolumeId& id) const;
@@ -32,6 +34,13 @@ struct InUse {
   io::ByteRange range;
   std::string because;
   std::string remedy;
+};
+
+// What operating systems throw away when they start (discarded.hpp).
+enum class DiscardedContent : std::uint8_t {
+  kept,    // and not looked for
+  listed,  // told of, and not called free
+  free,    // the same as what no file has
 };
 
 struct FreeSpaceOptions {
@@ -50,6 +59,7 @@ struct FreeSpaceOptions {
   // What changes with any use of what is found is asked for alone: `free` may be empty, volumes
   // that a look at the maps would keep are not. Costs little of such a look.
   bool witnesses_only = false;
+  DiscardedContent discarded = DiscardedContent::kept;
 };
 
 // Reads metadata only. `disk` shows a whole disk. Throws nothing for what the disk holds or for

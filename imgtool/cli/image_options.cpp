@@ -76,6 +76,13 @@ void trust_maps_option(CommandLine& line, bool& trust_maps) {
               "answer");
 }
 
+void drop_swap_option(CommandLine& line, bool& drop_swap) {
+  line.option("drop-swap", flag_into(drop_swap),
+              "also leave out what a system throws away when it starts: the content of "
+              "pagefile.sys, swapfile.sys, hiberfil.sys and swap files, which stay with their "
+              "sizes. Never where a hibernated system or a crash dump may be in it");
+}
+
 void force_share_option(CommandLine& line, bool& force_share) {
   line.option(
       "force-share,U", flag_into(force_share),

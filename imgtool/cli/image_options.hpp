@@ -19,6 +19,9 @@ void force_share_option(CommandLine& line, bool& force_share);
 // --trust-maps, for commands that look for free space.
 void trust_maps_option(CommandLine& line, bool& trust_maps);
 
+// --drop-swap, for commands that leave out free space.
+void drop_swap_option(CommandLine& line, bool& drop_swap);
+
 // --member and --spool, for images in archives and streams.
 void container_options(CommandLine& line, formats::OpenOptions& options);
 // --spool alone.

@@ -39,6 +39,7 @@ void describe(CommandLine& line, CaptureCommandOptions& o) {
               "leave out what no file system on the disk uses: it is not read, and is zeros in the "
               "image. What is damaged, in use, encrypted or unknown is kept whole, and listed");
   trust_maps_option(line, capture.trust_maps);
+  drop_swap_option(line, capture.drop_swap);
   line.option("rescue", flag_into(capture.rescue),
               "where the disk cannot be read, try sector by sector, put zeros for what is lost, "
               "and list it");
@@ -83,6 +84,9 @@ void check(const CaptureOptions& capture, bool json) {
   }
   if (capture.trust_maps && !capture.used) {
     throw UsageError("capture: --trust-maps needs --used");
+  }
+  if (capture.drop_swap && !capture.used) {
+    throw UsageError("capture: --drop-swap needs --used");
   }
   if (capture.target.resume && !capture.mapfile) {
     throw UsageError("capture: --resume needs --mapfile FILE");

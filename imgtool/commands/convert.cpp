@@ -59,6 +59,7 @@ void describe(CommandLine& line, ConvertCommandOptions& o) {
       "leave out what no file system in SRC uses: it is not read, and is zeros in DST. What "
       "is damaged, in use, encrypted or unknown is kept whole, and listed");
   trust_maps_option(line, convert.trust_maps);
+  drop_swap_option(line, convert.drop_swap);
   line.option("salvage", flag_into(convert.salvage),
               "go on past what is damaged or cannot be read: it is listed, and zeros in DST");
   line.option("skip", size_into(convert.skip), "leave out so much of the disk's beginning");
@@ -106,6 +107,9 @@ std::string note_of(const LeftBehind& left) {
 int run(CommandLine& line, ConvertCommandOptions& o) {
   if (o.convert.trust_maps && !o.convert.drop_free) {
     throw UsageError("--trust-maps needs --drop-free");
+  }
+  if (o.convert.drop_swap && !o.convert.drop_free) {
+    throw UsageError("--drop-swap needs --drop-free");
   }
   const bool json = line.common().json;
   if (o.convert.output == "-" && json) {

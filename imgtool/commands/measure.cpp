@@ -78,7 +78,7 @@ Measured measure(MeasureOptions& o) {
   std::unique_ptr<UnusedSpace> unused;
   std::unique_ptr<io::ZeroRanges> used;
   if (o.drop_free) {
-    unused = find_unused_space(*ring, *source, *o.source, o.trust_maps);
+    unused = find_unused_space(*ring, *source, *o.source, {.trust_maps = o.trust_maps});
     used = unused->filter(*source, io::align_up(source->cluster_size(), io::buffer_alignment));
   }
   io::Source& content = used ? static_cast<io::Source&>(*used) : *source;

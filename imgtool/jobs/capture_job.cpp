@@ -165,6 +165,7 @@ void CaptureJob::find_unused() {
   const io::BlockDevice* device = inventory_.find_path(options_.device);
   formats::FreeSpaceOptions options;
   options.trust_maps = options_.trust_maps;
+  if (options_.drop_swap) options.discarded = formats::DiscardedContent::free;
   options.in_use = parts_in_use(inventory_, options_.device);
   if (device != nullptr) options.sector_size = device->logical_sector_bytes;
   whole_disk_ = std::make_unique<io::FileSource>(ring_, disk_file_, disk_file_.status().size, true);

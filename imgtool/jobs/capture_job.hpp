@@ -31,6 +31,7 @@ struct CaptureOptions {
   bool force_cut = false;   // ... whatever lies behind it
   bool used = false;        // leaves out what no file system uses
   bool trust_maps = false;  // ... by their maps alone
+  bool drop_swap = false;   // ... and what paging and swap files hold
   bool rescue = false;
   bool force_share = false;  // reads what another program writes
   std::optional<std::string> mapfile;

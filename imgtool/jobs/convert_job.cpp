@@ -175,7 +175,8 @@ void ConvertJob::check_size_for_bmap(std::uint64_t size) const {
 }
 
 void ConvertJob::find_unused() {
-  unused_ = find_unused_space(ring_, disk(), options_.source, options_.trust_maps);
+  unused_ =
+      find_unused_space(ring_, disk(), options_.source, {options_.trust_maps, options_.drop_swap});
   filter_ = unused_->filter(disk(), io::align_up(source_.cluster_size(), io::buffer_alignment));
 }
 

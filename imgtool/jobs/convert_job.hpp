@@ -32,6 +32,7 @@ struct ConvertOptions {
   std::optional<std::string> bmap;       // where its block map goes
   bool drop_free = false;                // leaves out what no file system uses
   bool trust_maps = false;               // ... by their maps alone
+  bool drop_swap = false;                // ... and what paging and swap files hold
   bool salvage = false;                  // goes on past damage: zeros for what is lost
   std::uint64_t skip = 0;                // begins there, in bytes of the disk
   std::optional<std::uint64_t> count{};  // ... and takes so many bytes, or what there is

@@ -132,14 +132,15 @@ std::vector<formats::InUse> parts_in_use(const io::DeviceInventory& inventory,
 }
 
 std::unique_ptr<UnusedSpace> find_unused_space(io::Ring& ring, io::Source& source,
-                                               const std::string& path, bool trust_maps) {
+                                               const std::string& path, UnusedOptions wanted) {
   if (!source.seekable()) {
     throw io::Error(io::ErrorKind::unsupported, source.name(),
                     "is a stream: what is free in it cannot be known before it is read");
   }
   const io::DeviceInventory inventory;
   formats::FreeSpaceOptions options;
-  options.trust_maps = trust_maps;
+  options.trust_maps = wanted.trust_maps;
+  if (wanted.drop_swap) options.discarded = formats::DiscardedContent::free;
   options.in_use = parts_in_use(inventory, path);
   if (const auto* device = inventory.find_path(path)) {
     options.sector_size = device->logical_sector_bytes;

@@ -44,12 +44,16 @@ class UnusedSpace {
   std::vector<std::vector<std::byte>> witnesses_;
 };
 
+struct UnusedOptions {
+  bool trust_maps = false;  // see FreeSpaceOptions
+  bool drop_swap = false;   // what paging and swap files hold is not needed either
+};
+
 // For an image that `path` names, whatever its format: `source` shows it, and outlives the result.
-// `trust_maps`: see FreeSpaceOptions.
 // Throws io::Error, also for a stream.
 [[nodiscard]] std::unique_ptr<UnusedSpace> find_unused_space(io::Ring& ring, io::Source& source,
                                                              const std::string& path,
-                                                             bool trust_maps = false);
+                                                             UnusedOptions wanted);
 
 // What of a device, or of a file that holds an image, is mounted or otherwise in use. Such parts
 // are kept whole.

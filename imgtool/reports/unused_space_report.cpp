@@ -42,13 +42,37 @@ std::string line_of(const formats::Volume& volume, std::uint64_t size) {
   return text;
 }
 
+// "  partition 2, /swapfile: its content left out, 512 MiB".
+std::string line_of(const formats::DiscardedFile& file, std::uint64_t size) {
+  if (!file.kept_because.empty()) {
+    return fmt::format("  {}, {}: kept: {}", file.place, file.path, file.kept_because);
+  }
+  return fmt::format("  {}, {}: its content left out, {}", file.place, file.path,
+                     human_size(bytes_below(file.ranges, size)));
+}
+
 }  // namespace
+
+Json discarded_document(const std::vector<formats::DiscardedFile>& files) {
+  Json list = Json::array();
+  for (const formats::DiscardedFile& file : files) {
+    list.push_back(
+        {{"place", file.place},
+         {"path", file.path},
+         {"bytes", file.bytes()},
+         {"kept-because", file.kept_because.empty() ? Json() : Json(file.kept_because)}});
+  }
+  return list;
+}
 
 std::string unused_space_in_words(const formats::FreeSpace& found, std::uint64_t size) {
   std::string text = fmt::format("{} left out that no file system uses\n",
                                  human_size(bytes_below(found.free, size)));
   for (const formats::Volume& volume : found.volumes) {
     text += terminal_text(line_of(volume, size)) + '\n';
+  }
+  for (const formats::DiscardedFile& file : found.discarded) {
+    text += terminal_text(line_of(file, size)) + '\n';
   }
   return text;
 }
@@ -74,6 +98,7 @@ Json unused_space_document(const formats::FreeSpace& found, std::uint64_t size) 
     entry["warning"] = content.warning.empty() ? Json() : Json(content.warning);
     document["file-systems"].push_back(std::move(entry));
   }
+  document["discarded"] = discarded_document(found.discarded);
   return document;
 }
 

@@ -13,7 +13,10 @@ namespace imgtool {
 // how much, or why nothing and what can be done about it.
 [[nodiscard]] std::string unused_space_in_words(const formats::FreeSpace& found,
                                                 std::uint64_t size);
-// {"free-bytes": N, "file-systems": [...]}
+// {"free-bytes": N, "file-systems": [...], "discarded": [...]}
 [[nodiscard]] Json unused_space_document(const formats::FreeSpace& found, std::uint64_t size);
+
+// What find_discarded() found, the files that are kept, too.
+[[nodiscard]] Json discarded_document(const std::vector<formats::DiscardedFile>& files);
 
 }  // namespace imgtool
