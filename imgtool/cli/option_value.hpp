@@ -38,6 +38,7 @@ struct OptionValue {
   std::string placeholder = {};   // "SIZE"; empty: the option is a flag
   std::string default_text = {};  // empty: none worth telling
   bool repeatable = false;
+  std::string implied = {};  // the value where none is given; else a number has to follow the name
   std::function<void(const std::string& word)> set;
 };
 
@@ -69,6 +70,18 @@ OptionValue count_into(std::optional<Unsigned>& variable, std::uint64_t least,
   return {.placeholder = "N", .set = [&variable, least, most](const std::string& word) {
             variable = static_cast<Unsigned>(parse_count(word, least, most));
           }};
+}
+
+// A number that may be left out: then it is `implied`. An argument of digits alone that follows is
+// taken for it.
+template <typename Unsigned>
+OptionValue optional_count_into(std::optional<Unsigned>& variable, std::uint64_t least,
+                                std::uint64_t most, std::uint64_t implied) {
+  OptionValue value = count_into(variable, least, most);
+  value.placeholder = "[N]";
+  value.default_text = std::to_string(implied);
+  value.implied = std::to_string(implied);
+  return value;
 }
 
 // The words of a closed list, and what each means.

@@ -168,6 +168,23 @@ void CommandLine::exit_code(int code, std::string meaning) {
   exit_codes_.emplace(place, code, std::move(meaning));
 }
 
+// Puts in the values that options may go without: Boost knows of no value that depends on what
+// follows.
+Arguments CommandLine::with_implied_values(Arguments words) const {
+  const auto is_number = [](const std::string& word) {
+    return !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
+  };
+  for (auto word = words.begin(); word != words.end() && *word != "--"; ++word) {
+    for (const Option& option : options_) {
+      if (option.value.implied.empty() || *word != spoken_name(option.names)) continue;
+      const auto next = std::next(word);
+      if (next == words.end() || !is_number(*next)) *word += '=' + option.value.implied;
+      break;
+    }
+  }
+  return words;
+}
+
 std::vector<CommandLine::Word> CommandLine::split(const Arguments& arguments) const {
   namespace style = po::command_line_style;
   po::options_description description;
@@ -177,7 +194,7 @@ std::vector<CommandLine::Word> CommandLine::split(const Arguments& arguments) co
   }
   std::vector<Word> words;
   try {
-    const auto parsed = po::command_line_parser(arguments)
+    const auto parsed = po::command_line_parser(with_implied_values(arguments))
                             .options(description)
                             .extra_style_parser(parse_oddities)
                             .style(style::unix_style & ~style::allow_guessing)

@@ -87,6 +87,7 @@ class CommandLine {
   };
   struct Word;  // one option or argument as it was typed
 
+  [[nodiscard]] Arguments with_implied_values(Arguments words) const;
   [[nodiscard]] std::vector<Word> split(const Arguments& arguments) const;
   [[nodiscard]] Option* find(std::string_view key);
   void take_option(Option& option, const Word& word);

@@ -9,8 +9,11 @@
 #include "formats/images/image.hpp"
 #include "imgtool/cli/image_options.hpp"
 #include "imgtool/command.hpp"
+#include "imgtool/jobs/inner_files.hpp"
 #include "imgtool/jobs/job.hpp"
+#include "imgtool/jobs/opened_disk.hpp"
 #include "imgtool/jobs/output_path.hpp"
+#include "imgtool/jobs/swap_file.hpp"
 #include "imgtool/jobs/unused_space.hpp"
 #include "imgtool/reports/analyze_report.hpp"
 #include "imgtool/reports/disk_picture.hpp"
@@ -33,6 +36,7 @@ struct AnalyzeOptions {
   bool force = false;
   std::optional<std::string> html;
   std::optional<std::string> svg;
+  std::optional<unsigned> files;  // so many of the largest ones
   JobOptions job;
 };
 
@@ -83,6 +87,29 @@ void add_prospects(io::Ring& ring, io::Source& image, io::WorkerPool& workers,
   }
 }
 
+// Of each volume whose files can be read. Broken ones do not keep the others from being reported.
+std::vector<VolumeFiles> survey_volumes(formats::DiskView& disk,
+                                        const formats::DiskAnalysis& analysis, std::size_t most) {
+  std::vector<VolumeFiles> all;
+  for (const formats::VolumeAnalysis& one : analysis.volumes) {
+    const formats::Volume& volume = one.volume;
+    if (!formats::filesystems::can_open_files(volume.file_system.type)) continue;
+    VolumeFiles found;
+    found.place = volume.name();
+    found.part = part_name(volume.id);
+    try {
+      InnerFileSystem files(disk, volume);
+      found.warning = files.tree().warning();
+      found.survey = formats::survey_files(files.tree(), most, swap_file_test(files), &stop_flag());
+    } catch (const io::Error& error) {
+      if (error.kind() == io::ErrorKind::cancelled) throw;
+      found.unread_because = error.what();
+    }
+    all.push_back(std::move(found));
+  }
+  return all;
+}
+
 // The pages, refused or begun before the work.
 struct Pages {
   std::unique_ptr<io::OutputFile> html;
@@ -129,6 +156,7 @@ ImageAnalysis analyze(const AnalyzeOptions& o, Pages& pages) {
   formats::DiskView disk(*ring, *image, &stop_flag());
   formats::FreeSpaceOptions options;
   options.trust_maps = o.trust_maps;
+  options.discarded = formats::DiscardedContent::listed;
   options.in_use = parts_in_use(inventory, o.path);
   if (const auto* device = inventory.find_path(o.path)) {
     options.sector_size = device->logical_sector_bytes;
@@ -136,6 +164,7 @@ ImageAnalysis analyze(const AnalyzeOptions& o, Pages& pages) {
   analysis.disk = formats::analyze(disk, analysis.map, options);
   if (image->format() == formats::Format::qcow2) analysis.qcow2 = analyze_qcow2(file);
   add_prospects(*ring, *image, workers, analysis);
+  if (o.files) analysis.files = survey_volumes(disk, analysis.disk, *o.files);
   return analysis;
 }
 
@@ -157,6 +186,8 @@ int run_analyze(const Arguments& arguments) {
   image_options(line, o.open);
   line.option("deep", flag_into(o.deep), "read all that is stored, to find the zeros in it");
   trust_maps_option(line, o.trust_maps);
+  line.option("files", optional_count_into(o.files, 1, 100000, 20),
+              "tell the largest files and folders of each file system, and what nobody needs");
   line.option("html", text_into(o.html, "FILE"),
               "write a page that shows the map of the disk as a picture");
   line.option("svg", text_into(o.svg, "FILE"), "write that picture alone");
@@ -165,6 +196,7 @@ int run_analyze(const Arguments& arguments) {
   line.exit_code(exit_code::refused,
                  "IMAGE names another file (see --follow-references), or FILE exists");
   line.example("imgtool analyze golden.qcow2", "16 GiB inside, 3.6 GiB stored: why?");
+  line.example("imgtool analyze --files golden.qcow2", "which files take the space");
   line.example("imgtool analyze --html map.html golden.qcow2", "the same as a picture");
   line.example("imgtool analyze --deep --json golden.img", "with the zeros that are stored");
   if (const auto exit = line.parse(arguments)) return *exit;

@@ -4,6 +4,8 @@
 
 #include <fmt/format.h>
 
+#include "imgtool/reports/survey_report.hpp"
+#include "imgtool/reports/unused_space_report.hpp"
 #include "imgtool/terminal/escape.hpp"
 #include "imgtool/terminal/human.hpp"
 #include "imgtool/terminal/json.hpp"
@@ -182,6 +184,12 @@ std::string reasons(const DiskAnalysis& disk) {
                     file_system.remedy.empty() ? "" : "; to change that: ", file_system.remedy));
     text += '\n';
   }
+  for (const formats::DiscardedFile& file : disk.discarded) {
+    if (file.kept_because.empty()) continue;
+    text += terminal_text(
+        fmt::format("{}: {} is kept by --drop-swap: {}", file.place, file.path, file.kept_because));
+    text += '\n';
+  }
   return text.empty() ? "" : '\n' + text;
 }
 
@@ -221,6 +229,10 @@ std::string savings(const ImageAnalysis& analysis) {
         human_size(free));
   }
   if (zeros > 0) text += fmt::format("  {} of zeros that are stored as data\n", human_size(zeros));
+  if (analysis.disk.swap.stored() > 0) {
+    text += fmt::format("  {} in paging and swap files (--drop-swap leaves it out)\n",
+                        human_size(analysis.disk.swap.stored()));
+  }
   if (leaked(analysis) > 0) {
     text += fmt::format("  {} of leaked clusters\n", human_size(leaked(analysis)));
   }
@@ -302,15 +314,20 @@ Json to_json(const ImageAnalysis& analysis) {
   json["qcow2"] = analysis.qcow2 ? json_of(*analysis.qcow2) : Json();
   json["stored-in-vain"] = {{"free", droppable(analysis)},
                             {"zeros", zeros_in_use(analysis)},
-                            {"leaked", leaked(analysis)}};
+                            {"leaked", leaked(analysis)},
+                            {"swap", disk.swap.stored()}};
+  json["discarded"] = discarded_document(disk.discarded);
   json["next"] = json_of(analysis.prospects);
+  if (analysis.files) json["files"] = to_json(*analysis.files);
   return json;
 }
 
 std::string to_text(const ImageAnalysis& analysis, std::optional<std::size_t> width) {
   std::string text = heading(analysis) + table_of(analysis, width) + reasons(analysis.disk);
   if (analysis.qcow2) text += in_words(*analysis.qcow2);
-  return text + savings(analysis) + outlook(analysis);
+  text += savings(analysis) + outlook(analysis);
+  if (analysis.files) text += to_text(*analysis.files, width);
+  return text;
 }
 
 }  // namespace imgtool

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "formats/disks/analysis.hpp"
+#include "formats/disks/file_survey.hpp"
 #include "formats/images/format.hpp"
 #include "formats/images/qcow2/check.hpp"
 #include "formats/images/qcow2/usage.hpp"
@@ -19,6 +20,15 @@ struct Qcow2Analysis {
   std::optional<formats::qcow2::Usage> usage;        // nothing: a table is damaged
 };
 
+// --files: of a volume whose files can be read.
+struct VolumeFiles {
+  std::string place;
+  std::string part;  // as `ls` names it
+  formats::FileSurvey survey;
+  std::string warning;
+  std::string unread_because;  // empty: it was read
+};
+
 struct ImageAnalysis {
   std::string path;
   formats::Format format = formats::Format::raw;
@@ -30,7 +40,8 @@ struct ImageAnalysis {
   formats::DiskAnalysis disk;
   std::optional<Qcow2Analysis> qcow2;
   std::vector<Prospect> prospects;
-  std::string no_prospects_because;  // the content could not be read
+  std::string no_prospects_because;               // the content could not be read
+  std::optional<std::vector<VolumeFiles>> files;  // nothing: was not asked for
 };
 
 // "qcow2, 16.0 GiB inside; the file has 3.6 GiB, of which 3.6 GiB take space"

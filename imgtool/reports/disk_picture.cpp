@@ -5,7 +5,8 @@
 
 #include <fmt/format.h>
 
-#include "imgtool/terminal/escape.hpp"
+#include "imgtool/reports/markup.hpp"
+#include "imgtool/reports/treemap.hpp"
 #include "imgtool/terminal/human.hpp"
 
 namespace imgtool {
@@ -68,32 +69,6 @@ const to=e.key==='Home'?0:e.key==='End'?cells.length-1:e.key in steps?i+steps[e.
 if(!cells[to])return;
 e.preventDefault();c.tabIndex=-1;cells[to].tabIndex=0;cells[to].focus()})});
 )";
-
-std::string harmless(std::string_view text) {
-  std::string result;
-  for (const char c : terminal_text(text)) {
-    switch (c) {
-      case '&':
-        result += "&amp;";
-        break;
-      case '<':
-        result += "&lt;";
-        break;
-      case '>':
-        result += "&gt;";
-        break;
-      case '"':
-        result += "&quot;";
-        break;
-      case '\'':
-        result += "&#39;";
-        break;
-      default:
-        result += c;
-    }
-  }
-  return result;
-}
 
 using Kinds = io::RangeMap<Kind>;
 
@@ -169,7 +144,7 @@ std::string title_of(const Cell& cell, const Partition* partition) {
       fmt::format("{} to {}", human_size(cell.range.offset), human_size(cell.range.end()));
   if (partition != nullptr) {
     text += fmt::format(", partition {}", partition->number);
-    if (!partition->name.empty()) text += fmt::format(" ({})", harmless(partition->name));
+    if (!partition->name.empty()) text += fmt::format(" ({})", harmless_markup(partition->name));
   }
   text += ':';
   for (std::size_t kind = 0; kind < kinds.size(); ++kind) {
@@ -188,7 +163,7 @@ std::string picture(const ImageAnalysis& analysis, const std::vector<Cell>& cell
   std::string text = fmt::format(
       "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {} {}\" role=\"group\" "
       "aria-label=\"{}\"><style>{}</style>\n",
-      width, std::max<std::size_t>(rows, 1) * (pitch + 4) + 2, harmless(title), colours);
+      width, std::max<std::size_t>(rows, 1) * (pitch + 4) + 2, harmless_markup(title), colours);
   const Partition* before = nullptr;
   for (std::size_t index = 0; index < cells.size(); ++index) {
     const std::size_t x = margin + index % columns * pitch;
@@ -238,10 +213,10 @@ std::string row(const VolumeAnalysis& found) {
   return fmt::format(
       "<tr><td class=\"t\">{}</td><td class=\"t\">{}</td><td class=\"t\">{}</td><td>{}</td>"
       "<td>{}</td><td>{}</td><td>{}</td><td class=\"t\">{}</td></tr>\n",
-      harmless(found.volume.name()), harmless(file_system.type), harmless(file_system.label),
-      human_size(found.volume.range.length), human_size(found.used),
-      known ? human_size(found.free.size) : "?", known ? human_size(found.free.stored()) : "?",
-      harmless(file_system.kept_because));
+      harmless_markup(found.volume.name()), harmless_markup(file_system.type),
+      harmless_markup(file_system.label), human_size(found.volume.range.length),
+      human_size(found.used), known ? human_size(found.free.size) : "?",
+      known ? human_size(found.free.stored()) : "?", harmless_markup(file_system.kept_because));
 }
 
 std::string volumes(const ImageAnalysis& analysis) {
@@ -261,22 +236,24 @@ std::string to_svg(const ImageAnalysis& analysis) {
 
 std::string to_html(const ImageAnalysis& analysis) {
   const Kinds map = kinds_of(analysis);
-  const std::string title = harmless(name_of_picture(analysis));
+  const std::string title = harmless_markup(name_of_picture(analysis));
   std::string text = fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
       "'unsafe-inline'; script-src 'unsafe-inline'\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<title>{}</title><style>{}</style></head>\n<body><h1>{}</h1>\n",
-      title, page_style, title);
-  text += fmt::format("<p>{}.</p>\n", harmless(summary(analysis)));
+      "<title>{}</title><style>{}{}</style></head>\n<body><h1>{}</h1>\n",
+      title, page_style, analysis.files ? treemap_style : "", title);
+  text += fmt::format("<p>{}.</p>\n", harmless_markup(summary(analysis)));
   text += "<div class=\"wide\">\n";
   text += picture(analysis, cells_of(map), name_of_picture(analysis)) + "</div>\n";
   text +=
       "<p id=\"detail\" aria-live=\"polite\">Point at a cell, or walk over them with the "
       "arrow keys.</p>\n";
   text += legend(map) + volumes(analysis);
-  return text + fmt::format("<script>{}</script></body></html>\n", script);
+  if (analysis.files) text += treemaps(*analysis.files);
+  return text + fmt::format("<script>{}{}</script></body></html>\n", script,
+                            analysis.files ? treemap_script : "");
 }
 
 }  // namespace imgtool

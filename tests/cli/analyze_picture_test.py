@@ -2,7 +2,7 @@
 import re
 import xml.etree.ElementTree as xml
 
-from browser import PROGRAM, Browser
+from browser import PROGRAM, Browser, contrast
 from imgtool_testing import MiB, check, main, requires
 from table_testing import TableTestCase
 
@@ -130,17 +130,6 @@ class AnalyzePictureTest(TableTestCase):
         self.assertEqual(page.evaluate("document.querySelectorAll('b').length"), 0)
         self.assertIn("<b>&'", page.evaluate("document.querySelector('tbody').textContent"))
         self.assertEqual(browser.errors, [])
-
-
-def contrast(left, right):
-    """Of two colours, as WCAG defines it."""
-    def luminance(colour):
-        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
-        parts = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4
-                 for part in parts]
-        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
-    bright, dark = sorted((luminance(left), luminance(right)), reverse=True)
-    return (bright + 0.05) / (dark + 0.05)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@
 """
 import json
 import os
+import re
 import select
 import shutil
 import subprocess
@@ -110,3 +111,14 @@ class Page:
     def prefer(self, scheme):
         self.call("Emulation.setEmulatedMedia",
                   features=[{"name": "prefers-color-scheme", "value": scheme}])
+
+
+def contrast(left, right):
+    """Of two colours, as WCAG defines it."""
+    def luminance(colour):
+        parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+        parts = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4
+                 for part in parts]
+        return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+    bright, dark = sorted((luminance(left), luminance(right)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
