@@ -1,4 +1,5 @@
-// An image whose file systems are to be looked into: a disk that can be read at any place.
+// An image whose file systems are to be looked into. What can only be read from its start is
+// unpacked first.
 #pragma once
 
 #include <memory>
@@ -13,7 +14,7 @@ namespace imgtool {
 
 class OpenedDisk {
  public:
-  // Throws io::Error, also for a stream.
+  // Throws io::Error.
   OpenedDisk(const std::string& path, formats::OpenOptions options, const JobOptions& job);
 
   [[nodiscard]] io::Ring& ring() { return *ring_; }
@@ -26,8 +27,5 @@ class OpenedDisk {
   std::unique_ptr<formats::Image> image_;
   std::unique_ptr<InnerFiles> files_;
 };
-
-// Throws where `image` is a stream, which cannot be looked into.
-void refuse_stream(const formats::Image& image, const std::string& path);
 
 }  // namespace imgtool

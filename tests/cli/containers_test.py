@@ -183,6 +183,7 @@ class Streams(ContainerTestCase):
             self.assertIsNone(differing_offset(out, disk))
             needed = self.imgtool_ok("measure", "-O", "qcow2", "--json", packed).json["required"]
             self.assertLess(needed, 4 * MiB)
+            self.assertIn("lost+found", self.imgtool_ok("ls", packed).out)
             # The user says that these bytes, whatever they look like, are the disk's.
             stated = self.file(COMPRESSORS[suffix](COMPRESSORS["xz"](content)))
             self.assertEqual(
