@@ -101,7 +101,8 @@ class DiscardedSearch {
     return paths;
   }
 
-  void add(std::string_view path, std::vector<io::ByteRange> places, std::string kept_because) {
+  void add(std::string_view path, const std::vector<io::ByteRange>& places,
+           std::string kept_because) {
     const Volume& volume = files_.volume();
     DiscardedFile file{volume.name(), volume.id, std::string(path), {}, std::move(kept_because)};
     if (file.kept_because.empty()) {
@@ -185,7 +186,7 @@ class DiscardedSearch {
     for (const io::ByteRange& free : swap->free) {
       for (const io::ByteRange& place : content.places_of(free)) places.push_back(place);
     }
-    add(path, std::move(places), std::move(because));
+    add(path, places, std::move(because));
   }
 
   OpenedFiles files_;

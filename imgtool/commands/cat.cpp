@@ -32,6 +32,7 @@ int run_cat(const Arguments& arguments) {
   if (line.common().json) throw UsageError("cat prints files as they are: there is no --json");
 
   std::vector<InnerPath> wanted;
+  wanted.reserve(paths.size());
   for (const std::string& path : paths) wanted.push_back(parse_inner_path(path));
   OpenedDisk disk(image, open, job);
   for (const InnerPath& where : wanted) {

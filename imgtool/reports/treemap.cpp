@@ -201,6 +201,7 @@ std::vector<Box> squarified(Box box, const std::vector<double>& sizes) {
   const double sum = std::accumulate(sizes.begin(), sizes.end(), 0.0);
   const double scale = sum > 0 ? box.width * box.height / sum : 0;
   std::vector<double> areas;
+  areas.reserve(sizes.size());
   for (const double size : sizes) areas.push_back(size * scale);
   std::vector<Box> result;
   for (std::size_t first = 0; first < areas.size();) {
