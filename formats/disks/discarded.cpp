@@ -21,6 +21,7 @@ using filesystems::NodeKind;
 constexpr std::uint64_t swap_page = 4096;
 constexpr auto paging_files = std::to_array<std::string_view>({"pagefile.sys", "swapfile.sys"});
 constexpr std::string_view hibernation_file = "hiberfil.sys";
+constexpr std::string_view sleeping = "may hold a hibernated system";
 constexpr auto usual_swap_files = std::to_array<std::string_view>(
     {"/swapfile", "/swap.img", "/swap", "/swap/swapfile", "/var/swap", "/var/swapfile"});
 
@@ -102,9 +103,10 @@ class DiscardedSearch {
   }
 
   void add(std::string_view path, const std::vector<io::ByteRange>& places,
-           std::string kept_because) {
+           std::string kept_because, bool may_sleep) {
     const Volume& volume = files_.volume();
-    DiscardedFile file{volume.name(), volume.id, std::string(path), {}, std::move(kept_because)};
+    DiscardedFile file{volume.name(),           volume.id, std::string(path), {},
+                       std::move(kept_because), may_sleep};
     if (file.kept_because.empty()) {
       for (const io::ByteRange& place : places) {
         for (const io::ByteRange& on_disk : files_.places_of(place)) file.ranges.push_back(on_disk);
@@ -144,7 +146,8 @@ class DiscardedSearch {
       DiskView view(files_.view().ring(), content, files_.view().stop());
       because = judge(view.read(0, std::min(node.size, swap_page)));
     }
-    add('/' + std::string(name), content.places_of({0, node.size}), std::move(because));
+    const bool may_sleep = name == hibernation_file && because == sleeping;
+    add('/' + std::string(name), content.places_of({0, node.size}), std::move(because), may_sleep);
   }
 
   void paging_file(std::string_view name) {
@@ -161,7 +164,7 @@ class DiscardedSearch {
     windows_file(hibernation_file, [](const std::vector<std::byte>& start) {
       const bool is_zero = std::all_of(start.begin(), start.end(),
                                        [](std::byte byte) { return byte == std::byte{0}; });
-      return std::string(is_zero ? "" : "may hold a hibernated system");
+      return is_zero ? std::string() : std::string(sleeping);
     });
   }
 
@@ -186,12 +189,23 @@ class DiscardedSearch {
     for (const io::ByteRange& free : swap->free) {
       for (const io::ByteRange& place : content.places_of(free)) places.push_back(place);
     }
-    add(path, places, std::move(because));
+    add(path, places, std::move(because), swap->type == filesystems::hibernated_type);
   }
 
   OpenedFiles files_;
   std::vector<DiscardedFile>& found_;
 };
+
+void keep_what_a_sleeping_system_needs(std::vector<DiscardedFile>& files) {
+  const auto bed = std::find_if(files.begin(), files.end(),
+                                [](const DiscardedFile& file) { return file.may_sleep; });
+  if (bed == files.end()) return;
+  for (DiscardedFile& file : files) {
+    if (!file.kept_because.empty()) continue;
+    file.ranges.clear();
+    file.kept_because = "a hibernated system may need it, which sleeps in " + bed->path;
+  }
+}
 
 }  // namespace
 
@@ -215,6 +229,7 @@ std::vector<DiscardedFile> find_discarded(DiskView& disk, const std::vector<Volu
       found.resize(before);  // all of it is kept
     }
   }
+  keep_what_a_sleeping_system_needs(found);
   return found;
 }
 

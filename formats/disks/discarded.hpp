@@ -8,7 +8,8 @@
 //                                is kept, and all of it where a hibernated system is in it
 //
 // Only in file systems that are known to be clean (FileSystem::kept_whole() is false, nothing waits
-// to be replayed), and never where a file may share its blocks with another one (reflinks).
+// to be replayed), and never where a file may share its blocks with another one (reflinks). A
+// system that sleeps in one of these files needs the others when it wakes up, so then all are kept.
 #pragma once
 
 #include <string>
@@ -25,6 +26,7 @@ struct DiscardedFile {
   std::string path;                   // in that; raw bytes: escape before printing
   std::vector<io::ByteRange> ranges;  // of the disk, ascending; none where it is kept
   std::string kept_because;           // a clause; empty: its content may go
+  bool may_sleep = false;             // a hibernated system may be in it
 
   [[nodiscard]] std::uint64_t bytes() const;
 };

@@ -134,9 +134,11 @@ class AnalyzeFilesTest(NtfsTestCase):
             self.assertEqual([one["bytes"] for one in listed], [0])
             self.assertIn("crash dump", listed[0]["kept-because"])
         for head in (b"wake", b"RSTR"):
-            kept = self.windows(hiberfil_sys=hibernated(head))
+            kept = self.windows(hiberfil_sys=hibernated(head), pagefile_sys=page)
             listed = self.imgtool_ok("analyze", "--json", kept).json["discarded"]
-            self.assertEqual([one["bytes"] for one in listed], [0])
+            reasons = {one["path"]: one["kept-because"] for one in listed if one["bytes"] == 0}
+            self.assertEqual(set(reasons), {"/pagefile.sys", "/hiberfil.sys"})
+            self.assertIn("sleeps in /hiberfil.sys", reasons["/pagefile.sys"])
         # Windows sleeps: nothing of the volume is free at all.
         asleep = self.windows(hiberfil_sys=hibernated(b"HIBR"), pagefile_sys=page)
         self.assertEqual(self.imgtool_ok("analyze", "--json", asleep).json["discarded"], [])
