@@ -156,7 +156,8 @@ TEST_P(FileViewTest, HasNothingBehindItsEnd) {
   run([&] {
     const File program(place, O_RDWR);
     const char byte = 0;
-    (void)::pwrite(program.fd(), &byte, 1, static_cast<off_t>(view_size) + 5);
+    [[maybe_unused]] const auto count =
+        ::pwrite(program.fd(), &byte, 1, static_cast<off_t>(view_size) + 5);
   });
   ASSERT_TRUE(view->failure());
   EXPECT_EQ(view->failure()->error_number(), EFBIG);
