@@ -130,7 +130,7 @@ class Qcow2Sources(ResumeTestCase):
             result = self.imgtool(*command, "-f", "qcow2", raw, *targets)
             self.assertEqual(result.code, 1, result)
             self.assertIn("is not a qcow2 image", result.err)
-            result = self.imgtool(*command, "-f", "dmg", raw, *targets)
+            result = self.imgtool(*command, "-f", "iso", raw, *targets)
             self.assertEqual(result.code, 2, result)
 
     def test_standard_input(self):
