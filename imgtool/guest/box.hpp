@@ -2,7 +2,7 @@
 // nothing else, whatever the image makes of it.
 //
 // Each command has a box of its own: namespaces of mounts, processes, network, IPC and host name
-// (of users, too, where we are not root), another user without any capability, and a root folder
+// (of users, too, where we are not root), another user, whom nobody else is, without any capability, and a root folder
 // with nothing in it but programs and libraries, read only, /dev/null, and the volumes that the
 // command names, as files (io/file_view.hpp). Landlock, a list of system calls, and limits of
 // memory, processor time, open files and output stand before what is left. All that it started ends

@@ -33,6 +33,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr unsigned nobody = 65534;
+// Numbers of users from here on are nobody's (systemd.io/UIDS-GIDS). One for each box: the limit of
+// processes counts those of a user, on the whole host, so that boxes would starve each other.
+constexpr unsigned first_free_user = 1879048192;
 constexpr const char* root_place = "/tmp";  // where the new root is put together
 constexpr std::uint64_t most_memory = 8 * io::GiB;
 constexpr rlim_t most_processor_s = 1800;
@@ -215,7 +218,7 @@ void set_limits(const BoxOptions& options) {
   set_limit(RLIMIT_NPROC, most_processes);
 }
 
-void give_up_rights(bool with_users) {
+void give_up_rights(bool with_users, unsigned user) {
   must(::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no new privileges");
   int there = 0;
   for (unsigned long one = 0; (there = ::prctl(PR_CAPBSET_READ, one, 0, 0, 0)) >= 0; ++one) {
@@ -223,7 +226,7 @@ void give_up_rights(bool with_users) {
   }
   if (!with_users) {
     must(::setgroups(0, nullptr) == 0 && ::setresgid(nobody, nobody, nobody) == 0 &&
-             ::setresuid(nobody, nobody, nobody) == 0,
+             ::setresuid(user, user, user) == 0,
          "another user");
   }
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
@@ -272,12 +275,12 @@ void hear_sigterm(int how) {
 }
 
 // The first process of its namespace: what loses its parent becomes its child.
-[[noreturn]] void be_first(const BoxEntry& entry, bool with_users,
+[[noreturn]] void be_first(const BoxEntry& entry, bool with_users, unsigned user,
                            const io::FileDescriptor& alive) {
   must(::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, "ending with its parent");
   // The parent may have died before; then nobody has the other end.
   must(::write(alive.get(), "", 1) == 1, "ending with its parent");
-  give_up_rights(with_users);
+  give_up_rights(with_users, user);
   must(::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0,
        "ending with its parent");  // who we are has changed
   const pid_t command = ::fork();
@@ -310,6 +313,7 @@ void enter(const BoxEntry& entry) {
        "ending with its parent");
   ::setsid();  // Ctrl-C is for who is outside
   const bool with_users = leave_namespaces();
+  const unsigned user = first_free_user + static_cast<unsigned>(::getpid());  // seen from outside
   {
     const NewRoot root(entry.options);
     show_views(entry, with_users);
@@ -325,7 +329,7 @@ void enter(const BoxEntry& entry) {
   if (first == 0) {
     hear_sigterm(SIG_UNBLOCK);
     parents_end = io::FileDescriptor();
-    be_first(entry, with_users, childs_end);
+    be_first(entry, with_users, user, childs_end);
   }
   ::close(entry.out);
   ::close(entry.err);
