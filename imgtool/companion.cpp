@@ -58,7 +58,7 @@ std::string place_of(const std::string& program) {
 }  // namespace
 
 std::string companion_path(std::string_view companion) {
-  const std::string path = place_of(fmt::format("imgtool-{}", companion));
+  std::string path = place_of(fmt::format("imgtool-{}", companion));
   const std::string why = why_not_trusted(path);
   if (why.empty()) return path;
   throw io::Error::refusal(

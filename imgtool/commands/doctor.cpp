@@ -34,6 +34,7 @@ HostFinding look_at_companion(HostFeature feature, std::string_view companion,
 std::vector<HostFeature> asked_for(const std::vector<std::string>& words) {
   const auto& names = host_feature_names();
   std::vector<HostFeature> features;
+  features.reserve(words.size());
   for (const std::string& word : words) {
     features.push_back(static_cast<HostFeature>(parse_choice(word, names)));
   }

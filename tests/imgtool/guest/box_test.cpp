@@ -33,6 +33,9 @@ BoxOptions with_stand_in() {
   return options;
 }
 
+// A deed that is told from those of the other tests, which run at the same time.
+std::string marked(const std::string& deed) { return fmt::format("{} {}", deed, ::getpid()); }
+
 // Whether a process that was told this runs anywhere on the machine.
 bool runs(const std::string& words) {
   for (const auto& entry : fs::directory_iterator("/proc")) {
@@ -121,9 +124,9 @@ TEST_F(BoxTest, OneThatForksDoesNotStarveAnother) {
 TEST_F(BoxTest, HasNoNetwork) { EXPECT_EQ(said("connect"), "no network\n"); }
 
 TEST_F(BoxTest, BoundsProcessesAndEndsThemAll) {
-  const int children = std::stoi(said("multiply"));
+  const int children = std::stoi(said(marked("multiply")));
   EXPECT_LT(children, 64);
-  EXPECT_FALSE(runs("multiply"));
+  EXPECT_FALSE(runs(marked("multiply")));
 }
 
 TEST_F(BoxTest, BoundsMemory) {
@@ -143,8 +146,8 @@ TEST_F(BoxTest, BoundsWhatIsKeptOfItsWords) {
 TEST_F(BoxTest, EndsWhatHangs) {
   BoxOptions options = with_stand_in();
   options.time_limit = std::chrono::seconds(1);
-  EXPECT_THROW(run("hang", options), io::Error);
-  EXPECT_FALSE(runs("hang"));
+  EXPECT_THROW(run(marked("hang"), options), io::Error);
+  EXPECT_FALSE(runs(marked("hang")));
 }
 
 TEST_F(BoxTest, EndsWhenItIsToStop) {
@@ -153,12 +156,12 @@ TEST_F(BoxTest, EndsWhenItIsToStop) {
     stop = SIGINT;
   });
   try {
-    run("hang");
+    run(marked("hang"));
     ADD_FAILURE() << "it went on";
   } catch (const io::Error& error) {
     EXPECT_EQ(error.kind(), io::ErrorKind::cancelled);
   }
-  EXPECT_FALSE(runs("hang"));
+  EXPECT_FALSE(runs(marked("hang")));
 }
 
 TEST_F(BoxTest, EndsWithTheProcessThatMadeIt) {
