@@ -40,7 +40,8 @@ std::string marked(const std::string& deed) { return fmt::format("{} {}", deed, 
 bool runs(const std::string& words) {
   for (const auto& entry : fs::directory_iterator("/proc")) {
     std::ifstream file(entry.path() / "cmdline", std::ios::binary);
-    std::string line{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    std::string line;
+    std::getline(file, line);  // empty where the process has ended meanwhile
     std::replace(line.begin(), line.end(), '\0', ' ');
     if (line.find("hostile_tool " + words) != std::string::npos) return true;
   }
