@@ -14,11 +14,11 @@
 namespace formats {
 
 enum class BlockKind : std::uint8_t {
-  absent,   // never written; reads as zeros
-  zero,     // reads as zeros, and is meant to
-  plain,    // in the file, at `host`
-  memory,   // at `memory`
-  packed,   // a part of a block of which a stream is at `host`: BlockMap::unpack()
+  absent,  // never written; reads as zeros
+  zero,    // reads as zeros, and is meant to
+  plain,   // in the file, at `host`
+  memory,  // at `memory`
+  packed,  // a part of a block of which a stream is at `host`: BlockMap::unpack()
 };
 
 // A range of the guest's disk that is stored in one way.
@@ -39,7 +39,8 @@ class BlockMap {
   virtual ~BlockMap() = default;
 
   [[nodiscard]] virtual std::uint64_t guest_size() const = 0;
-  // What is decoded as one, at multiples of it on the guest's disk; 1 where blocks have no one size.
+  // What is decoded as one, at multiples of it on the guest's disk; 1 where blocks have no one
+  // size.
   [[nodiscard]] virtual std::uint64_t block_size() const = 0;
 
   // What is at `guest` (below guest_size()), for at most `most` bytes (not 0). The run is never

@@ -63,8 +63,7 @@ class Opener {
   const OpenOptions& options_;
   ReferenceChain chain_;
   bool in_container_ = false;
-  Containers containers_{ring_, options_,
-                         [this](io::File file, std::optional<Format> format) {
+  Containers containers_{ring_, options_, [this](io::File file, std::optional<Format> format) {
                            return open_contained(std::move(file), format);
                          }};
 };

@@ -37,8 +37,9 @@ OptionValue unlisted_format_into(std::optional<formats::Format>& format) {
 }
 
 void image_options(CommandLine& line, formats::OpenOptions& options) {
-  line.option("format,f", format_into(options.format),
-              "format of the image, also dmg, lz4, lzma, zip or tar (default: its content decides)");
+  line.option(
+      "format,f", format_into(options.format),
+      "format of the image, also dmg, lz4, lzma, zip or tar (default: its content decides)");
   line.option("snapshot,l", text_into(options.snapshot, "SNAPSHOT"),
               "the internal snapshot with this id or name, not the disk as it is now");
   line.option("follow-references", flag_into(options.follow_references),

@@ -2,11 +2,12 @@
 // nothing else, whatever the image makes of it.
 //
 // Each command has a box of its own: namespaces of mounts, processes, network, IPC and host name
-// (of users, too, where we are not root), another user, whom nobody else is, without any capability, and a root folder
-// with nothing in it but programs and libraries, read only, /dev/null, and the volumes that the
-// command names, as files (io/file_view.hpp). Landlock, a list of system calls, and limits of
-// memory, processor time, open files and output stand before what is left. All that it started ends
-// with the command, with the time limit, with Ctrl-C, and with this process, however that dies.
+// (of users, too, where we are not root), another user, whom nobody else is, without any
+// capability, and a root folder with nothing in it but programs and libraries, read only,
+// /dev/null, and the volumes that the command names, as files (io/file_view.hpp). Landlock, a list
+// of system calls, and limits of memory, processor time, open files and output stand before what is
+// left. All that it started ends with the command, with the time limit, with Ctrl-C, and with this
+// process, however that dies.
 //
 // It is never left out: where there can be none, run() throws, and why_not() says why.
 #pragma once

@@ -32,7 +32,8 @@ struct Layout {
   std::vector<Chunk> chunks;       // ascending and apart on the disk; gaps are zeros
 };
 
-// Whether `end`, the last 512 bytes of a file, begins as a trailer does: with its name and its size.
+// Whether `end`, the last 512 bytes of a file, begins as a trailer does: with its name and its
+// size.
 [[nodiscard]] bool has_magic(std::span<const std::byte> end);
 // Whether the file ends with a trailer. Its start may look like anything: it is the first chunk.
 [[nodiscard]] bool has_trailer(const io::File& file);
