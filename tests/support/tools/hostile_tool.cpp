@@ -63,6 +63,8 @@ int multiply() {
   return 0;  // they are left behind
 }
 
+void* volatile last_piece = nullptr;  // or a compiler sees that nobody looks at any of them
+
 int eat() {
   constexpr std::size_t piece = std::size_t{1} << 20;
   int pieces = 0;
@@ -70,6 +72,7 @@ int eat() {
     void* memory = std::malloc(piece);
     if (memory == nullptr) break;
     std::memset(memory, 1, piece);
+    last_piece = memory;
   }
   std::printf("%d\n", pieces);
   return 0;
